@@ -17,6 +17,7 @@ from society.core.types import (
     GenerateRequest,
     TemplateArgs,
     Thinking,
+    ToolSpec,
 )
 from society.executors.pool import Pool
 from society.executors.ray_calls import put_chunks
@@ -42,6 +43,7 @@ class RemoteBackend(Backend):
             "embeddings": RemoteEmbeddings(self.pool),
             "adapters": RemoteAdapters(self.pool),
             "trainer": self._trainer,
+            "tools": RemoteTools(self.pool),
         }
         for name in opened.abilities:
             setattr(self, name, made[name])
@@ -89,6 +91,20 @@ class RemoteTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of drawn tokens; see `Decoder`."""
         return str(self.pool.ask_now("decode", tokens))
+
+
+class RemoteTools:
+    """The tools ability of the replicas."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self._known: dict[tuple[ToolSpec, ...], bool] = {}
+
+    def supports(self, tools: tuple[ToolSpec, ...]) -> bool:
+        """Return whether the model can be offered these tools; see `ToolFormat.supports`. Replicas are asked once."""
+        if tools not in self._known:
+            self._known[tools] = bool(self.pool.ask_now("supports", tools))
+        return self._known[tools]
 
 
 class RemoteLikelihood:

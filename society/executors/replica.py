@@ -15,7 +15,7 @@ from typing import Any
 
 from backends.base import Backend, BackendConfig
 from society.core.errors import BackendError, SocietyError
-from society.core.types import Adapter, ChatMessage, GenerateRequest
+from society.core.types import Adapter, ChatMessage, GenerateRequest, ToolSpec
 from society.executors.file_transfer import ChunkReceiver, Digest
 from society.executors.request_batches import Dispatcher, Packet
 from society.executors.scratch import Scratch
@@ -60,7 +60,7 @@ class Replica:
                 "Put the same model files on every machine of the cluster, or on a shared disk.",
             )
         self._backend = backend
-        names = ("tokenizer", "likelihood", "embeddings", "adapters", "trainer")
+        names = ("tokenizer", "likelihood", "embeddings", "adapters", "trainer", "tools")
         return Opened(backend.model_hash, frozenset(name for name in names if getattr(backend, name) is not None))
 
     async def close(self) -> None:
@@ -113,6 +113,10 @@ class Replica:
     async def count(self, messages: Sequence[ChatMessage], *more: Any) -> int:
         """Return the number of prompt tokens. `more`: see `Tokenizer.count`."""
         return int(self.backend.tokenizer.count(messages, *more))
+
+    async def supports(self, tools: tuple[ToolSpec, ...]) -> bool:
+        """Return whether the model can be offered these tools."""
+        return bool(self.backend.tools.supports(tools))
 
     async def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of drawn tokens."""

@@ -19,11 +19,13 @@ from society.core.types import Example, Turn
 from society.planning.dry_run import dry_run, rough_count
 from society.report.data import build_chunk, read_runs
 from society.runs.run import Run
+from society.scenario import load_scenario
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import load_items
 from society.training.selection import make_example
 
+ROOT = Path(__file__).parents[2]
 SUM = "Let me see. <use calculator>12 * 7</use> It is surely 90."
 RULES = [
     {"when": r"Result of calculator:\n(\S+)", "say": r"The answer is \1"},
@@ -239,3 +241,15 @@ def test_a_fault_of_a_tool_names_the_tool(given: str, match: str) -> None:
     assert call is not None
     with pytest.raises(ComponentError, match=match):
         asyncio.run(box.make(call, (), 1, run_code, last=False))
+
+
+@pytest.mark.model
+@pytest.mark.llama
+def test_a_small_model_calls_the_calculator_after_worked_examples(tmp_path: Path) -> None:
+    """The shipped scenario, with one agent, one round and no chance."""
+    changes = ["task.limit=1", "agents.debater.count=1", "sampling.temperature=0", "phases.debate.rounds=1"]
+    scenario = load_scenario(ROOT / "scenarios" / "tool_debate.yaml", changes)
+    run = society.run(scenario, out=tmp_path / "run", progress=False)
+    [turn] = Run(run.folder).turns()
+    assert [(call.tool, call.status) for call in turn.calls] == [("calculator", "ok")]
+    assert turn.calls[0].result in turn.text
