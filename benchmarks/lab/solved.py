@@ -46,7 +46,9 @@ def ask(level: int, task: Mapping[str, Any], name: str, *changes: str) -> list[D
     model = ROOT / "build" / "lab" / f"words_{level}" / "model"
     settings = [f"task={json.dumps(task)}", f"backends.local.model={model}", "seed=0", "train=null", *changes]
     folder = RUNS / f"{level}-{name}".replace(" ", "_")
-    return load_records(run(load_scenario(WITHOUT_DEBATE, settings), folder, resume=folder.exists()))
+    allow = [Path(str(task["path"])).parent] if "path" in task else []
+    scenario = load_scenario(WITHOUT_DEBATE, settings, allow=allow)
+    return load_records(run(scenario, folder, resume=folder.exists()))
 
 
 WITHOUT_DEBATE = SCENARIOS / "words_majority_ft.yaml"

@@ -128,3 +128,23 @@ def test_a_base_is_made_once(rows: list[Example], tmp_path: Path, monkeypatch) -
     assert len(made) == 1
     assert {path.name for path in folder.iterdir()} == {"model", "made.json"}
     assert not list(folder.parent.glob("*.checkpoint"))
+
+
+def test_a_base_is_asked_by_steps_by_left_out_templates_and_by_mawps(tmp_path: Path, monkeypatch) -> None:
+    from benchmarks.lab import solved
+
+    (tmp_path / "mawps").mkdir()
+    for name in solved.MAWPS:
+        (tmp_path / "mawps" / f"{name}.jsonl").write_text('{"input": "How many are 2 and 2?", "target": 4.0}\n')
+    asked = []
+    monkeypatch.setattr(solved, "run", lambda scenario, *_, **__: asked.append(scenario))
+    monkeypatch.setattr(solved, "load_records", lambda _: [])
+    sets = dict(solved.tasks(tmp_path, 1))
+    for name, task in sets.items():
+        solved.ask(70, task, name)
+        solved.ask(70, task, name, *solved.GREEDY)
+    assert len(sets) == 3 + 1 + len(solved.MAWPS)
+    assert [len(scenario.task.load(0)) for scenario in asked] == [1] * len(asked)
+    assert {scenario.agents["agent"].count for scenario in asked} == {1, 3}
+    assert {scenario.sampling.temperature for scenario in asked} == {0, 0.8}
+    assert all(scenario.task.load(0)[0].gold for scenario in asked)
