@@ -173,7 +173,8 @@ def _origin(adapter: AdapterRow, example: Example, turn: Turn) -> list[tuple[str
             "tokens as drawn" if example.tokens is not None else _RETOKENIZED,
         ),
         *_describe_thought(example),
-        ("rule", example.rule),
+        ("rule", example.rule if example.desired else f"{example.rule}: the reply is made less likely"),
+        *([("weight", f"{example.weight:.3g}")] if example.weight != 1 else []),
         ("learner", f"{adapter.learner} of {who}: adapter {adapter.hash}"),
         ("rows", f"{adapter.examples} trained; left out: {_counts(adapter.left_out) or 'none'}"),
     ]

@@ -134,6 +134,10 @@ class LabelFacts:
     turns: Mapping[str, int]
     """Maximum number of turns of each voter that speaks."""
     iterations: int
+    judged: bool = False
+    """Whether a judge or unit tests judge the answers of the training."""
+    calls: bool = False
+    """Whether a voter may call tools."""
 
 
 @dataclass(frozen=True, slots=True)

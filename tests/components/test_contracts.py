@@ -28,7 +28,7 @@ from society.components.decisions.trajectory import Trajectory
 from society.components.decisions.voting import Approval, Borda, Ranked
 from society.components.filters import Margin, Novel, Witness
 from society.components.gates import Answered, Confident, Differs, Distinct, Similarity
-from society.components.labels.truth import Gold
+from society.components.labels.truth import Gold, JudgedLabel, ToolLabel
 from society.components.labels.votes import ConsensusLabel, VoteLabel
 from society.components.leaving import ConfidentAnswer, SaysPattern, StableAnswer
 from society.components.metrics.agreement import Agreement
@@ -147,6 +147,8 @@ ALL_SELECTORS = [
 ALL_LABELS = [
     ConsensusLabel(),
     Gold(),
+    JudgedLabel(),
+    ToolLabel(),
     VoteLabel(),
     VoteLabel(over="all", leave_one_out=True),
     VoteLabel(by="previous", lag=2, samples=3),

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from society.components.decisions.base import DecisionRule, vote_of
 from society.components.decisions.counting import Majority
-from society.components.labels.base import Evidence, LabelRule
-from society.components.labels.truth import Gold
+from society.components.labels.base import Evidence, Label, LabelRule
+from society.components.labels.truth import Gold, ToolLabel
 from society.components.labels.votes import ConsensusLabel
 from society.components.selectors import Agrees, All, Case, Critic, Selector, Success
-from society.core.types import Ballot, ChatMessage, Decision, Turn, TurnId, Usage
+from society.core.types import Ballot, ChatMessage, Decision, ToolCall, Turn, TurnId, Usage
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
 from society.store.rows import ResultRow
@@ -322,3 +322,20 @@ def test_other_rules(selector: Selector, count: int) -> None:
         Case(turn("c", "debate", 1, "5"), False, False, False),
     ]
     assert len(selector.choose(cases, 0)) == count
+
+
+def test_a_tool_labels_answers_that_it_gave() -> None:
+    def called(agent: str, answer: str, result: str, status: str = "ok") -> Turn:
+        call = ToolCall("calculator", "2+2", result, status)  # type: ignore[arg-type]
+        return turn(agent, "debate", 1, answer, calls=(call,))
+
+    decided = Decision("5", 2 / 3)
+    said = [called("a", "4", " 4 "), called("b", "5", "4"), called("c", "5", "5", "failed"), called("d", "4", "4")]
+
+    def find(rule: ToolLabel, turns: list[Turn]) -> Label:
+        history = {one.id.agent: [one] for one in turns}
+        return rule.find(Evidence(history, (), decided, 2, 1, 3, str.__eq__), "a")
+
+    assert find(ToolLabel(), said) == Label("4", "", 2, 0, 2)
+    assert find(ToolLabel(tools=("search",)), said).reason == "no answer that a tool gave"
+    assert find(ToolLabel(), [*said, called("e", "7", "7")]) == Label("4", "", 2, 1, 3)

@@ -103,7 +103,9 @@ def _check_labels(flow: Flow, spec: TrainSpec) -> Iterator[Finding]:
     if len(owned) == len(spec.learners) and "label" in spec.model_fields_set:
         yield Finding(("train", "label"), "is not used: every learner has its own `label`; remove it")
     turns = {name: flow.spoken(name) for name in flow.society.voters}
-    facts = LabelFacts({name: count for name, count in turns.items() if count}, spec.iterations)
+    task = spec.task or flow.scenario.task
+    calls = any(plan.role.tools and plan.name in turns for _, plan in flow.plans())
+    facts = LabelFacts({n: count for n, count in turns.items() if count}, spec.iterations, task.answer.deferred, calls)
     used: dict[Steps, LabelRule] = {("train", "learners", name, "label"): rule for name, rule in owned.items()}
     if len(owned) < len(spec.learners):
         used["train", "label"] = spec.label
