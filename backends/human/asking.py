@@ -19,13 +19,19 @@ from weakref import WeakKeyDictionary
 
 from society.core.types import ChatMessage
 
-BYTES_PER_TOKEN = 4
-"""Maximum number of UTF-8 bytes of an entry, for each token of `max_tokens`. English text has about four a token."""
+CHARACTERS_PER_TOKEN, TOKENS_PER_CHARACTER = 4, 2
+"""Estimated ASCII characters of a token, and tokens of any other character."""
 LONGEST_CHOICE = 200
 """Maximum number of characters of the beginning of a choice."""
 LONGEST_NUMBER = 6
 """Maximum number of digits of the number of an option."""
 _NUMBERS = re.compile(r"\d+(?:[\s,;.]+\d+)*[.]?")
+
+
+def estimate_tokens(text: str) -> int:
+    """Return the estimated number of tokens of a text, for models that read it: rather too many than too few."""
+    plain = sum(map(str.isascii, text))
+    return -(-plain // CHARACTERS_PER_TOKEN) + (len(text) - plain) * TOKENS_PER_CHARACTER
 
 
 class EntryError(ValueError):
@@ -37,7 +43,7 @@ class Question:
     """A request as its person is shown it.
 
     `choices` are all allowed replies. Of `options`, a reply names one or several. `longest` is the maximum length of a
-    reply in UTF-8 bytes, and `stop` are texts that end it. After `seconds`, `default` is taken. `fault`
+    reply in estimated tokens, and `stop` are texts that end it. After `seconds`, `default` is taken. `fault`
     says why the entry before was no reply; "" at first.
     """
 
@@ -45,7 +51,7 @@ class Question:
     messages: tuple[ChatMessage, ...]
     choices: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    longest: int = 1024
+    longest: int = 256
     stop: tuple[str, ...] = ()
     seconds: float | None = None
     default: str | None = None
@@ -55,6 +61,11 @@ class Question:
     def listed(self) -> tuple[str, ...]:
         """The choices or options that the person is shown."""
         return self.choices or self.options
+
+    @property
+    def characters(self) -> int:
+        """The maximum length of an English reply, in characters."""
+        return self.longest * CHARACTERS_PER_TOKEN
 
     @property
     def numbered(self) -> bool:
@@ -68,12 +79,8 @@ class Question:
             raise EntryError("Nothing was typed.")
         if self.choices:
             return self._choose(text)
-        size = len(text.encode("utf-8", "replace"))
-        if size > self.longest:
-            raise EntryError(
-                f"The reply is too long: {size:,} bytes, where {self.longest:,} are allowed "
-                f"({BYTES_PER_TOKEN} for each of max_tokens)."
-            )
+        if (size := estimate_tokens(text)) > self.longest:
+            raise EntryError(f"The reply is too long: about {size:,} tokens, where {self.longest:,} are allowed.")
         text = self._cut(text)
         return self._name(text) if self.options else text
 

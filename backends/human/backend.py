@@ -12,7 +12,7 @@ from annotated_types import Len
 from pydantic import Field, StringConstraints
 
 from backends.base import Ability, Backend, BackendConfig
-from backends.human.asking import BYTES_PER_TOKEN, Asker, EntryError, Question, current_asker
+from backends.human.asking import Asker, EntryError, Question, current_asker
 from society.core.errors import BackendError, InputError
 from society.core.identity import fingerprint
 from society.core.types import GenerateOutput, GenerateRequest, Usage
@@ -112,8 +112,7 @@ class HumanBackend(Backend):
 
     def _question(self, request: GenerateRequest) -> Question:
         config, sampling = self.config, request.sampling
-        longest = sampling.max_tokens * BYTES_PER_TOKEN
-        limits = (longest, sampling.stop, config.time_limit, config.default)
+        limits = (sampling.max_tokens, sampling.stop, config.time_limit, config.default)
         return Question(config.person, request.messages, request.choices, request.options, *limits)
 
     async def _reply(self, question: Question) -> Reply | None:

@@ -129,7 +129,7 @@ def _explain(question: Question) -> str:
     elif question.options:
         how = "Name one option or several" + (", or their numbers." if question.numbered else ".")
     else:
-        how = "Enter sends the reply, Alt-Enter begins a new line."
+        how = f"Enter sends the reply, Alt-Enter begins a new line; at most about {question.characters:,} characters."
     if question.seconds is None:
         return how
     after = "the turn fails" if question.default is None else f"the reply is {question.default!r}"

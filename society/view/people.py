@@ -80,6 +80,7 @@ class PageAsker(Asker):
             "messages": [[message.role, message.content] for message in question.messages],
             "choices": question.choices,
             "options": question.options,
+            "characters": question.characters,
             "left": left,
             "default": question.default,
             "fault": question.fault,

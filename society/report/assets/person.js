@@ -33,7 +33,7 @@ function addOption(text) {
 function explain(question) {
   if (question.choices.length) return "Choose one.";
   if (question.options.length) return "Name one or several of these.";
-  return "Ctrl-Enter sends the reply, too.";
+  return `At most about ${grouped(question.characters)} characters. Ctrl-Enter sends the reply, too.`;
 }
 
 function drawQuestion(question) {

@@ -83,8 +83,9 @@ def test_any_other_entry_names_no_option(entry: str) -> None:
 def test_a_reply_keeps_its_text_and_its_limits() -> None:
     typed = "naïve 東京 🤖\nsecond line <script>alert(1)</script> \x1b[31m {{ question }}"
     assert read(f"  {typed}\n") == typed
-    with pytest.raises(EntryError, match="too long: 12 bytes, where 11"):
-        read("東京東京", longest=11)
+    assert read("four words of text", longest=5) == "four words of text"
+    with pytest.raises(EntryError, match="too long: about 9 tokens, where 8"):
+        read("東京東京 no", longest=8)
     assert read("<use calculator>3+4</use>\n", stop=("</use>",)) == "<use calculator>3+4"
     with pytest.raises(EntryError, match="'Agent 2:' ends a reply in this scenario"):
         read("yes\nAgent 2: no", stop=("no", "Agent 2:"))
