@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.models.licence import LONGEST, find_licence
+from society.report.data import build_index, read_runs
 from society.scenario.models.scenario import Scenario
 from society.session import run
 
@@ -46,7 +47,7 @@ def test_a_run_records_the_licences_that_it_began_with(
     loaded = scenario(
         "task: {kind: dataset, name: gsm8k, path: questions.jsonl}\n"
         "backends: {scripted: {kind: scripted, rules: [{say: '2'}]}}\n"
-        "roles: {solver: {prompt: '{{ question }}'}}\nagents: [solver]\nphases: [{name: answer}]\n"
+        "roles: {solver: {prompt: '{{ question }}'}}\nagents: {solver: {}}\nphases: [{name: answer}]\n"
     )
     monkeypatch.setattr(type(loaded.backends["scripted"]), "find_licence", lambda config: "of the authors")
     done = run(loaded, tmp_path / "run")
@@ -54,4 +55,5 @@ def test_a_run_records_the_licences_that_it_began_with(
     assert json.loads(done.meta()["licences"]) == licences
     monkeypatch.undo()
     assert json.loads(run(loaded, tmp_path / "run", resume=True).meta()["licences"]) == licences
-    assert "backends.scripted: of the authors, task: MIT" in done.report().read_text()
+    [found] = build_index(read_runs([done]))["runs"]
+    assert ["licences", "backends.scripted: of the authors, task: MIT"] in [list(fact) for fact in found["facts"]]
