@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from society.components.faults import faults_of
 from society.core.blocking import run_blocking
-from society.core.errors import InputError
+from society.core.errors import InputError, UnavailableError
 from society.core.interrupt import GRACE, Interruption, check_grace
 from society.core.paths import list_given
 from society.core.plain import duration
@@ -38,6 +38,7 @@ from society.scenario.expand import Society, expand
 from society.scenario.load import Source, check_again, load_with_warnings
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import Items, load_items
+from society.simulation.outages import Availability
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker, parse_once
 from society.store import Store
@@ -127,7 +128,8 @@ async def run_async(
     with interruption.stops_me(), await place.ready() as folder, spending.of(folder.store), watcher:
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
-        async with open_backends(fitted, executor) as (backends, adapters):
+        wait = _Waiting(scenario.retry.minutes) if resume else None
+        async with open_backends(fitted, executor, wait) as (backends, adapters):
             others = [folder.bring_near(store) for store in (*folder.earlier(), *map(find_store, reused))]
             discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
             with Store(folder.store, others, on_change=discard, on_training=folder.copy_soon) as store:
@@ -156,6 +158,21 @@ async def run_async(
                     stage = _Stage(speaker, store, followed, folder.path)
                     await _play(society, items, stage, backends, adapters, folder.path)
         return Run(folder.path)
+
+
+@dataclass
+class _Waiting:
+    """Waits for servers that are gone when a run is resumed. They were there when it began."""
+
+    minutes: float
+    found: dict[str, Availability] = field(default_factory=dict)
+
+    async def __call__(self, backend: str, error: UnavailableError) -> None:
+        """Wait before the next attempt. Raises `WaitedTooLongError` after `minutes`."""
+        if backend not in self.found:
+            log.warning("Waiting until the backend %r answers: %s", backend, error.cause)
+            self.found[backend] = Availability(backend, self.minutes)
+        await self.found[backend].bear(error)
 
 
 def _drop_queued(backends: Mapping[str, Backend]) -> None:

@@ -18,7 +18,7 @@ from backends.openai.failures import NoAnswerError, WebPageError
 from backends.openai.replies import find_end
 from backends.openai.served import Served
 from backends.openai.wire import LoadedModels, LoraList, ModelEntry, ModelList, Props
-from society.core.errors import BackendError, InputError, TransientError
+from society.core.errors import BackendError, InputError, TransientError, UnavailableError
 from society.core.identity import fingerprint
 from society.core.types import ChatMessage, GenerateRequest, Sampling
 
@@ -30,6 +30,10 @@ _SHOWN = 12
 Found = TypeVar("Found")
 
 
+class NoServerError(InputError, UnavailableError):
+    """No server answers when a run begins: the address may be wrong. A run that is resumed waits for it."""
+
+
 async def find_server(client: Client, config: OpenAI) -> Served:
     """Return the scenario's model after a test request.
 
@@ -39,7 +43,7 @@ async def find_server(client: Client, config: OpenAI) -> Served:
         return await probe(client, config, await look(client, config))
     except UnreachableError as error:
         remedy = "Start the server, or correct `url` (society ask: --model). For llama.cpp: llama-server -m MODEL.gguf"
-        raise InputError(error.cause, remedy) from None
+        raise NoServerError(error.cause, remedy) from None
     except WebPageError as error:
         raise InputError(error.cause, error.remedy) from None
     except TransientError:

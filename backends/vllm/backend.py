@@ -18,9 +18,9 @@ from backends.openai.dialects import VLLM as DIALECT
 from backends.openai.served import Served
 from backends.vllm.config import VLLM
 from backends.vllm.control import Control
-from backends.vllm.server import serve
+from backends.vllm.server import Server, serve
 from backends.vllm.turns import ASLEEP, BASE, Turns
-from society.core.errors import BackendError, InputError
+from society.core.errors import BackendError, InputError, UnavailableError
 from society.core.identity import fingerprint
 from society.core.pieces import OnPiece
 from society.core.types import Adapter, GenerateOutput, GenerateRequest
@@ -45,8 +45,10 @@ class VLLMBackend(Backend):
         async with AsyncExitStack() as stack:
             self._folder = await asyncio.to_thread(find_folder, self._config.model)
             url = self._config.url
+            self._server: Server | None = None
             if url is None:
-                url = await stack.enter_async_context(serve(self._config, self._folder))
+                self._server = await stack.enter_async_context(serve(self._config, self._folder))
+                url = self._server.url
             options = OpenAI(url=url, context=self._config.context, concurrency=self._config.batch)
             requests = await stack.enter_async_context(OpenAIBackend(options, TOKENS))
             _check_server(requests.served, self._folder, url)
@@ -97,7 +99,12 @@ class VLLMBackend(Backend):
         """Hold the weights that a request needs on the server, and yield the request to the server."""
         weights = request.adapter if request.adapter in self._full else None
         async with self._turns.using(weights or BASE):
-            yield replace(request, adapter=None) if weights else request
+            try:
+                yield replace(request, adapter=None) if weights else request
+            except UnavailableError:
+                if self._server is not None:
+                    self._server.check()
+                raise
 
     @property
     def _opened(self) -> OpenAIBackend:

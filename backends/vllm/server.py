@@ -12,11 +12,12 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from backends.vllm.config import RANK, VLLM
 from society.core.child_modules import module_command
-from society.core.errors import BackendError, MissingExtraError
+from society.core.errors import BackendError, MissingExtraError, WaitedTooLongError
 
 NAME = "society"
 """The model's name on the server."""
@@ -43,9 +44,27 @@ def find_program() -> list[str]:
     )
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that the run has started."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Raise `WaitedTooLongError` if the server has ended: nobody starts it again within the run."""
+        if self.process.poll() is not None:
+            raise WaitedTooLongError(
+                f"The vLLM server of this run ended with status {self.process.returncode}. {_read_end(self.log)}",
+                "Run again with --resume (Python: resume=True), which starts it again; lower `context` or `gpu_share` "
+                "if memory ran out.",
+            )
+
+
 @asynccontextmanager
-async def serve(config: VLLM, folder: Path) -> AsyncIterator[str]:
-    """Start a server for the model in `folder`, and yield its address once it answers."""
+async def serve(config: VLLM, folder: Path) -> AsyncIterator[Server]:
+    """Start a server for the model in `folder`, and yield it once it answers."""
     with tempfile.TemporaryDirectory(prefix="society-vllm-") as place, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -64,7 +83,7 @@ async def serve(config: VLLM, folder: Path) -> AsyncIterator[str]:
             )
         try:
             await _wait(process, f"http://127.0.0.1:{port}", log, config.start_seconds)
-            yield f"http://127.0.0.1:{port}/v1"
+            yield Server(f"http://127.0.0.1:{port}/v1", process, log)
         finally:
             await asyncio.to_thread(_end, process)
 
@@ -102,11 +121,14 @@ async def _wait(process: subprocess.Popen[bytes], root: str, log: Path, seconds:
                 pass
             await asyncio.sleep(0.2)
     ended = "took too long to start" if process.poll() is None else f"ended with status {process.returncode}"
+    remedy = "Correct the cause, for example a smaller `context` or `gpu_share`, or raise `start_seconds`."
+    raise BackendError(f"vLLM {ended}. {_read_end(log)}", remedy)
+
+
+def _read_end(log: Path) -> str:
+    """Return the last lines of the server's log."""
     lines = log.read_text("utf-8", "replace").splitlines()[-TAIL:]
-    raise BackendError(
-        f"vLLM {ended}. The end of its log:\n" + "\n".join(f"    {line[:300]}" for line in lines),
-        "Correct the cause, for example a smaller `context` or `gpu_share`, or raise `start_seconds`.",
-    )
+    return "The end of its log:\n" + "\n".join(f"    {line[:300]}" for line in lines)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

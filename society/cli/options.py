@@ -58,7 +58,7 @@ def set_logs(level: str | None, as_json: bool) -> None:
     if level is not None or as_json:
         from society.runner import logs
 
-        logs.set_logs(level or "info", as_json)
+        logs.set_logs(level or ("info" if as_json else "warning"), as_json)
 
 
 _FOLDER = {"multiple": True, "metavar": "DIR", "type": click.Path(path_type=Path, file_okay=False)}

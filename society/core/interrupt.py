@@ -11,17 +11,19 @@ current optimizer step.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from society.core.errors import InputError, SocietyError
 from society.core.plain import count
+
+log = logging.getLogger(__name__)
 
 GRACE = 30.0
 """Seconds that replies in progress have after the first signal, by default."""
@@ -265,12 +267,7 @@ class Interruption:
         """Print how many replies are being finished."""
         if self._held and self._task is not None and not self._stopping:
             replies, most = count(self._held, "reply"), f"{self._grace:g} s"
-            with suppress(OSError):  # the terminal has closed
-                print(
-                    f"Stopping: finishing {replies}, for at most {most}; Ctrl-C again stops at once.",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            log.warning("Stopping: finishing %s, for at most %s; Ctrl-C again stops at once.", replies, most)
 
     def _cancel(self) -> None:
         if self._task is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from society.core.errors import BackendError, DroppedError, SocietyError, TransientError
+from society.core.errors import BackendError, DroppedError, SocietyError, TransientError, UnavailableError
 from society.core.types import Adapter
 from society.executors.ray_calls import call, describe_cause, put_chunks, worker_errors
 from society.executors.replica import Missing, Opened
@@ -154,8 +154,10 @@ class Pool:
         while True:
             if drops not in (None, self._drops):
                 raise DroppedError
-            if self._failure is not None:
-                raise self._failure
+            if (failure := self._failure) is not None:
+                if isinstance(failure, UnavailableError):
+                    self._failure = None  # the next call tries again
+                raise failure
             for slot in self._slots:
                 if slot.live is None and not slot.lost and slot.starting is None:
                     slot.starting = asyncio.ensure_future(self._start_replica(slot))

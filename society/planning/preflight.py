@@ -18,7 +18,7 @@ from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage, Item, Thinking
 from society.planning.chats import find_check
-from society.runs.opening import check_thinking
+from society.runs.opening import check_thinking, find_prices
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.templates import line_of
 from society.scenario.expand import Society, expand
@@ -68,6 +68,7 @@ class _Preflight:
         """Return the problems of models, thinking, adapters, training and questions, then those of prompts."""
         self._check_models()
         known = not self.problems
+        self._check_prices()
         self._check_thinking()
         self._check_adapters(known)
         self._check_gates()
@@ -144,6 +145,13 @@ class _Preflight:
                     self._add(("backends", name), f"{missing} is not on this machine; {FETCH}")
             except SocietyError as error:
                 self._add_error(("backends", name), error)
+
+    def _check_prices(self) -> None:
+        """Check that the price of each backend is known if the scenario limits the dollars."""
+        try:
+            find_prices(self.society)
+        except SocietyError as error:
+            self._add_error(("limits", "dollars"), error)
 
     def _check_thinking(self) -> None:
         """Ask each backend whether its model can think as its agents shall."""

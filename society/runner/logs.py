@@ -17,6 +17,10 @@ FACTS = "facts"
 """Attribute of a log record with further values by name, which a JSON line has beside its message."""
 
 
+as_json = False
+"""Whether the messages of this process are JSON lines."""
+
+
 class _Lines(logging.Formatter):
     """Formats a record as text: time in UTC, level, logger, message."""
 
@@ -57,13 +61,15 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         """Ignore the stream that the base class sets."""
 
 
-def set_logs(level: str, as_json: bool) -> None:
+def set_logs(level: str, json_lines: bool) -> None:
     """Print the program's messages of this level and above on stderr, and of other libraries those from warnings on.
 
     A later call replaces the settings of an earlier one.
     """
+    global as_json
+    as_json = json_lines
     handler = _Stderr()
-    handler.setFormatter(_JsonLines() if as_json else _Lines())
+    handler.setFormatter(_JsonLines() if json_lines else _Lines())
     root = logging.getLogger()
     for old in [one for one in root.handlers if isinstance(one, _Stderr)]:
         root.removeHandler(old)

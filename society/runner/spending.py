@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backends.price import FREE, Price
-from society.components.faults import faults_of
-from society.core.errors import InputError, LimitReachedError
+from backends.price import FREE
+from society.core.errors import LimitReachedError
 from society.core.interrupt import Interruption
 from society.core.types import Turn, Usage
+from society.runs.opening import find_prices
 from society.runs.state import Session, read_sessions
 from society.scenario.expand import Society
 from society.scenario.models.settings import RunLimits
@@ -95,27 +95,6 @@ class Spending(Watcher):
     def _stop_late(self, limit: float) -> None:
         if (late := self._find_late(limit)) is not None:
             self._interruption.stop(late)
-
-
-def find_prices(society: Society) -> Mapping[str, Price | None]:
-    """Return the price of each backend that the society uses, by name; None for one that is not known.
-
-    Raises `InputError` if `limits.dollars` is set and a price is not known.
-    """
-    names = sorted({plan.backend for plan in society.plans.values()})
-    prices: dict[str, Price | None] = {}
-    for name in names:
-        config = society.scenario.backends[name]
-        with faults_of(config, "find_price", f"of the backend {name!r}"):
-            prices[name] = config.find_price()
-    unknown = [name for name, price in prices.items() if price is None]
-    if unknown and society.scenario.limits.dollars is not None:
-        raise InputError(
-            f"`limits.dollars` is set, but the price of the backend {unknown[0]!r} is not known.",
-            f"Set backends.{unknown[0]}.price={{prompt: DOLLARS, generated: DOLLARS}}, in dollars per million tokens "
-            "(0 for a server of your own). pip install 'society-of-models[prices]' brings the prices of hosted models.",
-        )
-    return prices
 
 
 def find_minutes(session: Session) -> float:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from society.components.faults import faults_of
-from society.core.errors import BackendError
+from society.core.errors import BackendError, InputError, UnavailableError
 from society.core.types import ChatMessage, GenerateRequest, ToolSpec
 from society.executors.base import Executor, Needs
 
 if TYPE_CHECKING:
     from backends.base import Backend
+    from backends.price import Price
     from society.core.component import Component
     from society.scenario.binding import AgentPlan
     from society.scenario.expand import Society
@@ -24,11 +25,14 @@ Opened = TypeVar("Opened")
 
 @asynccontextmanager
 async def open_backends(
-    society: Society, executor: Executor | None = None
+    society: Society,
+    executor: Executor | None = None,
+    wait: Callable[[str, UnavailableError], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[dict[str, Backend], dict[str, str]]]:
     """Yield the loaded backends of the society by name, and the content hash of each adapter by its path.
 
-    The scenario's executor opens them, unless an open `executor` is given.
+    The scenario's executor opens them, unless an open `executor` is given. With `wait`, a server that is not there is
+    tried again after each call of it, with the backend's name and the error.
     """
     plans = [plan for phase in society.phases for plan in phase.agents.values()]
     async with AsyncExitStack() as stack:
@@ -44,8 +48,14 @@ async def open_backends(
         backends: dict[str, Backend] = {}
         for name, config in needs.backends.items():
             place = f"as the backend {name!r}"
-            with faults_of(config, "open", place):
-                backends[name] = await _enter(stack, executor.backend(name, config), config, place)
+            while name not in backends:
+                try:
+                    with faults_of(config, "open", place):
+                        backends[name] = await _enter(stack, executor.backend(name, config), config, place)
+                except UnavailableError as error:
+                    if wait is None:
+                        raise
+                    await wait(name, error)
         hashes = await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
         for name, backend in backends.items():
             with faults_of(needs.backends[name], "check", f"as the backend {name!r}"):
@@ -58,6 +68,27 @@ def check_here(society: Society) -> None:
     for name, config in find_needs(society).backends.items():
         with faults_of(config, "check_here", f"of the backend {name!r}"):
             config.check_here()
+
+
+def find_prices(society: Society) -> Mapping[str, Price | None]:
+    """Return the price of each backend that the society uses, by name; None for one that is not known.
+
+    Raises `InputError` if `limits.dollars` is set and a price is not known.
+    """
+    names = sorted({plan.backend for plan in society.plans.values()})
+    prices: dict[str, Price | None] = {}
+    for name in names:
+        config = society.scenario.backends[name]
+        with faults_of(config, "find_price", f"of the backend {name!r}"):
+            prices[name] = config.find_price()
+    unknown = [name for name, price in prices.items() if price is None]
+    if unknown and society.scenario.limits.dollars is not None:
+        raise InputError(
+            f"`limits.dollars` is set, but the price of the backend {unknown[0]!r} is not known.",
+            f"Set backends.{unknown[0]}.price={{prompt: DOLLARS, generated: DOLLARS}}, in dollars per million tokens "
+            "(0 for a server of your own). pip install 'society-of-models[prices]' brings the prices of hosted models.",
+        )
+    return prices
 
 
 def check_thinking(society: Society, agent: AgentPlan) -> None:

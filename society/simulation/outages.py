@@ -97,6 +97,13 @@ class Availability:
         if announced:
             self.announce(self.backend, "", seconds)
 
+    async def bear(self, error: UnavailableError) -> None:
+        """Wait before the next attempt to open the backend. Raises `WaitedTooLongError` after an outage too long."""
+        if (late := self.fail(error)) is not None:
+            raise late
+        await self.wait()
+        self.probed()
+
     def _wait(self, since: float) -> float:
         """Return the seconds before the next probe; the last probe comes at the end of the time that is allowed."""
         wait = max(self._after, min(FIRST_PROBE * 2.0**self._probes, LONGEST_PROBE))

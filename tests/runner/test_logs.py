@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from society.cli import main
+from society.runner import logs
 from society.runner.displays import Display, Logged
 from society.runner.logs import OWN, set_logs
 from society.runner.progress import Progress
@@ -37,6 +38,7 @@ def _restored() -> Iterator[None]:
     before, levels = list(root.handlers), {name: logging.getLogger(name).level for name in OWN}
     yield
     root.handlers[:] = before
+    logs.as_json = False
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
 
@@ -46,8 +48,8 @@ def read(text: str) -> list[dict[str, Any]]:
 
 
 def test_text_has_time_and_level(capsys: pytest.CaptureFixture[str]) -> None:
-    set_logs("info", as_json=False)
-    set_logs("info", as_json=False)  # the second call adds no second line
+    set_logs("info", json_lines=False)
+    set_logs("info", json_lines=False)  # the second call adds no second line
     logging.getLogger("society.x").info("Hello\x1b[31m %s", "you")
     logging.getLogger("society.x").debug("Not this.")
     logging.getLogger("other").info("Nor this.")
@@ -59,7 +61,7 @@ def test_text_has_time_and_level(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_has_facts_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
-    set_logs("debug", as_json=True)
+    set_logs("debug", json_lines=True)
     try:
         raise ValueError("wrong")
     except ValueError:
@@ -74,7 +76,7 @@ def test_the_counts_are_shown_every_minute(
     display: type[Display], scenario: Callable[..., Scenario], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nine replies of 30 s, one after another: four whole minutes."""
-    set_logs("info", as_json=True)
+    set_logs("info", json_lines=True)
     run_in_virtual_time(run_async(scenario(TEXT), tmp_path / "run", watcher=Progress(display())))
     said = capsys.readouterr().err
     if display is Logged:
@@ -90,6 +92,13 @@ def test_the_command_logs_json_lines(tmp_path: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     assert json.loads(said.out)["debates"] == 9
     assert "9 debates" in read(said.err)[0]["message"]
+
+
+def test_errors_of_the_command_are_json_lines_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "scenario.yaml").write_text(TEXT.replace("delay: 30, ", ""))
+    command = ["run", str(tmp_path / "scenario.yaml"), "-o", str(tmp_path / "run"), "--log-json"]
+    assert main([*command, "--set", "limits.tokens=10"]) == 5
+    assert "limits.tokens" in read(capsys.readouterr().err)[-1]["message"]
 
 
 def test_a_display_outside_an_event_loop_has_no_clock() -> None:

@@ -13,6 +13,7 @@ from backends.price import FREE, Price
 from society.cli import main
 from society.core.errors import InputError, LimitReachedError
 from society.core.types import Usage
+from society.planning.preflight import check
 from society.results import Run
 from society.runner.spending import find_minutes
 from society.runs.state import RunState, Session
@@ -141,6 +142,17 @@ def test_a_server_of_ones_own_is_free_and_an_unknown_one_needs_a_price(scenario:
     with pytest.raises(InputError, match="price of the backend 'scripted' is not known") as error:
         run(scenario(TEXT, server, "limits.dollars=5"), "never")
     assert "backends.scripted.price=" in error.value.remedy
+
+
+def test_check_reports_limits_that_cannot_be_counted_or_reached(tmp_path: Path) -> None:
+    server = "backends.scripted={kind: openai, url: 'http://gpu-7:8000/v1', model: m}"
+    (tmp_path / "scenario.yaml").write_text(f"version: 1\nname: limited\n{TEXT}")
+    [unknown] = check(tmp_path / "scenario.yaml", [server, "limits.dollars=5"])
+    assert (unknown.level, unknown.path) == ("error", "limits.dollars")
+    assert "is not known" in unknown.message
+    [free] = check(tmp_path / "scenario.yaml", ["limits.dollars=5"])
+    assert (free.level, free.path) == ("warning", "limits.dollars")
+    assert check(tmp_path / "scenario.yaml", ["limits.dollars=5", PRICE]) == []
 
 
 @pytest.mark.needs("genai_prices")

@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from backends.base import Backend
+from backends.openai.opening import NoServerError
 from backends.scripted.backend import Scripted
-from society.core.errors import TransientError, UnavailableError, WaitedTooLongError
+from society.core.errors import InputError, TransientError, UnavailableError, WaitedTooLongError
 from society.core.types import GenerateOutput, GenerateRequest, Usage
 from society.results import Run
 from society.runs.state import RunState
@@ -152,6 +153,32 @@ def test_a_server_that_stays_away_stops_the_run_without_failed_turns(play: Play,
     assert len(server.answered) == TURNS - stored
     assert rows(resumed) == rows(play(Server(), folder="whole")[0])
     assert [session.state for session in resumed.sessions()] == [RunState.EXHAUSTED, RunState.FINISHED]
+
+
+class Late(Server):
+    """A server that cannot be opened before some time."""
+
+    def __init__(self, opens: float) -> None:
+        super().__init__()
+        self.opens = opens
+
+    async def __aenter__(self) -> Self:
+        if asyncio.get_running_loop().time() < self.opens:
+            raise NoServerError("No server answers.", "Start the server.")
+        return self
+
+
+def test_a_resumed_run_waits_for_its_server_and_a_new_one_does_not(play: Play, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No server answers"):
+        play(Late(100))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(WaitedTooLongError):
+        play(Server((5, 1e9)), "retry.minutes=1")
+    with pytest.raises(WaitedTooLongError):
+        play(Late(1e9), "retry.minutes=1", resume=True)
+    done, seconds = play(Late(100), resume=True)
+    assert seconds >= 100
+    assert rows(done) == rows(play(Server(), folder="whole")[0])
 
 
 def test_without_patience_the_run_stops_at_once(play: Play) -> None:

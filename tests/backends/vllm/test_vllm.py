@@ -18,8 +18,9 @@ import pytest
 from backends.base import Backend
 from backends.contract_tools import ask, join, run, stream
 from backends.vllm import VLLM
+from backends.vllm.backend import VLLMBackend
 from backends.vllm.turns import ASLEEP, BASE, Turns
-from society.core.errors import BackendError, InputError, MissingExtraError
+from society.core.errors import BackendError, InputError, MissingExtraError, WaitedTooLongError
 from society.core.pieces import Piece
 from society.core.types import GenerateOutput
 from society.runs.run import Run
@@ -111,6 +112,24 @@ def test_the_server_ends_with_the_backend_and_its_failure_is_shown(
     assert "gpu_share" in caught.value.remedy
 
 
+def test_a_server_of_the_run_that_ends_is_not_waited_for(
+    model: Path, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    async def use(backend: Backend) -> None:
+        assert isinstance(backend, VLLMBackend)
+        await backend.generate(ask("the cat is"))
+        assert backend._server is not None
+        process = backend._server.process
+        assert process.stdin is not None
+        process.stdin.close()  # which ends the server
+        await asyncio.to_thread(process.wait)
+        await backend.generate(ask("the cat is"))
+
+    with pytest.raises(WaitedTooLongError, match="vLLM server of this run ended with status") as caught:
+        run(VLLM(model=str(model), context=200), use)
+    assert "--resume" in caught.value.remedy
+
+
 def is_running(word: str) -> bool:
     """Return whether a process has this word among its arguments."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -157,7 +176,7 @@ def test_a_running_server_is_joined_if_it_serves_the_model(
 
     async def join(other: Path) -> str:
         config = VLLM(model=str(model))
-        async with serve(config, other) as url, VLLM(model=str(model), url=url).open() as backend:
+        async with serve(config, other) as server, VLLM(model=str(model), url=server.url).open() as backend:
             return (await backend.generate(ask("the cat is"))).text
 
     assert asyncio.run(join(model)) in ("red", "green", "blue")

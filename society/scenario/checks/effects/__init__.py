@@ -17,7 +17,7 @@ from __future__ import annotations
 from society.core.errors import ComponentError
 from society.core.problems import Problem
 from society.scenario.checks.effects.agents import check_agents
-from society.scenario.checks.effects.asking import check_backends, check_task, check_training
+from society.scenario.checks.effects.asking import check_backends, check_limits, check_task, check_training
 from society.scenario.checks.effects.conditions import check_conditions
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import follow
@@ -42,6 +42,7 @@ CHECKS = (
     check_memory,
     check_task,
     check_backends,
+    check_limits,
     check_training,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from backends.price import FREE
 from society.answers.extract import Extractor
 from society.components.facts import LabelFacts, TaskFacts, listing
 from society.components.faults import faults_of
@@ -55,6 +56,15 @@ def _check_extract(task: Task, extract: Sequence[Extractor], steps: Steps) -> It
             yield Finding((*steps, i), message)
         if extractor in extract[:i]:
             yield Finding((*steps, i), "has no effect: the list contains it already; remove it")
+
+
+def check_limits(flow: Flow) -> Iterator[Finding]:
+    """Yield a limit of dollars where every model is free."""
+    used = {plan.backend for _, plan in flow.plans()}
+    prices = [flow.scenario.backends[name].find_price() for name in used]
+    if flow.scenario.limits.dollars is not None and all(price == FREE for price in prices):
+        message = "has no effect: every model is free; set the `price` of a backend, or remove it"
+        yield Finding(("limits", "dollars"), message)
 
 
 def check_backends(flow: Flow) -> Iterator[Finding]:
