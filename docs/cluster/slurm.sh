@@ -51,7 +51,7 @@ done
 # All machines must be there: the run looks at what the cluster has before it begins.
 count() { ray status --address="$address" 2>/dev/null | sed '/^Resources/,$d' | grep -c ' node_' || true; }
 until [ "$(count)" -ge "${#nodes[@]}" ]; do
-    kill -0 "${steps[@]}"
+    for step in "${steps[@]}"; do kill -0 "$step"; done
     sleep 5
 done
 
@@ -64,6 +64,7 @@ run=$!
 status=0
 wait "$run" || status=$?
 if $again; then
+    status=0
     wait "$run" || status=$?  # the first one ended with the signal
     if [ "$status" -ne 0 ]; then
         scontrol requeue "$SLURM_JOB_ID"
