@@ -40,7 +40,8 @@ PATIENCE = 60.0
 SIZE = 1024
 """Bytes of a lease's file. All writes have this size, so no reader meets half of one."""
 _NAME = re.compile(r"\.lease-([1-9][0-9]{0,8})")
-_Word = Annotated[str, StringConstraints(max_length=100)]
+_Word = Annotated[str, StringConstraints(pattern="^[ -~]{0,100}$")]
+"""A name that controls no terminal."""
 _Seconds = Annotated[float, Ge(0), Le(1e11)]
 
 
@@ -66,7 +67,7 @@ class Lease:
     @property
     def is_here(self) -> bool:
         """Return whether the holder's machine is this one, since its last start."""
-        return self.machine == machine()
+        return self.machine == _plain(machine())
 
 
 _LEASE = TypeAdapter(Lease)
@@ -150,7 +151,7 @@ class Holder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._now = Lease(uuid4().hex, platform.node()[:100], machine()[:100], os.getpid())
+        self._now = Lease(uuid4().hex, _plain(platform.node()), _plain(machine()), os.getpid())
         self._number = 0
         self.previous: Lease | None = None
         """The lease before this one."""
@@ -239,6 +240,10 @@ class Holder:
             os.write(handle, data)
         finally:
             os.close(handle)
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^ -~]", "?", name)[:100]
 
 
 def _name(number: int) -> str:

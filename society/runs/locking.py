@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from society.core.errors import RunFolderError
 from society.runs.lease import PATIENCE, Found, Holder, find_lease, in_use, wait_until_free
 
 LOCK = ".lock"
@@ -20,15 +21,18 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 def is_running(folder: Path) -> bool:
-    """Return whether a process of any machine is working on the run in this folder. Nothing is written.
+    """Return whether a process of any machine is working on the run in this folder; False if unknown.
 
-    Where the lock cannot tell, the lease does: its holder works if the file is younger than `PATIENCE`, by the clock of
-    this machine.
+    Nothing is written. Where the lock cannot tell, the lease does: its holder works if the file is younger than
+    `PATIENCE`, by the clock of this machine.
     """
     locked = _is_locked(folder)
     if locked:
         return True
-    found = find_lease(folder)
+    try:
+        found = find_lease(folder)
+    except RunFolderError:  # it is a link or a device
+        return False
     if found is None or not found.open or found.age > PATIENCE:
         return False
     here = found.lease is not None and found.lease.is_here

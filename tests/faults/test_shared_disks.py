@@ -225,6 +225,18 @@ def test_a_lease_that_changes_while_it_is_watched_is_held(tmp_path: Path, monkey
         asyncio.run(watch())
 
 
+def test_a_hostile_lease_is_not_followed_and_controls_no_terminal(tmp_path: Path) -> None:
+    write_lease(tmp_path, 1, host="\x1b[2J")
+    found = find_lease(tmp_path)
+    assert found is not None
+    assert found.lease is None
+    (tmp_path / "other").write_bytes((tmp_path / ".lease-1").read_bytes())
+    (tmp_path / ".lease-2").symlink_to(tmp_path / "other")
+    assert not is_running(tmp_path)
+    with pytest.raises(RunFolderError, match="is a link"):
+        find_store(tmp_path)
+
+
 @pytest.mark.parametrize("raw", [b"", b"{}", b"\xff" * 2000])
 def test_a_lease_that_cannot_be_read_counts_as_held(tmp_path: Path, raw: bytes) -> None:
     path = write_lease(tmp_path, 1)
