@@ -10,6 +10,7 @@
     rules       the experiment on rules, as experiment.yaml fixes it
     plan        all suites: the experiment on rules, and the first experiment
     paper       runs missing arms and seeds: `python -m benchmarks.lab.paper` (`make paper`)
+    guard       replays the guard of trainings on all summaries: `python -m benchmarks.lab.guard`
     table       writes figures and tables of the results so far: `python -m benchmarks.lab.table`
 
 The lab uses the product's own scenarios, backends, training and metrics.
