@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from operator import attrgetter
+from typing import Annotated, Any, Literal, TypeVar
 
 from annotated_types import Interval, Len, MinLen
 
@@ -502,3 +503,25 @@ class Example:
     weight: float = 1.0
     part: int = 0
     desired: bool = True
+
+
+Record = TypeVar("Record")
+
+
+def _make_changer(record: type[Record], name: str) -> Callable[[Record, Any], Record]:
+    """Return a function that returns a record with another value of one field, in half the time of `replace`."""
+    names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # a dataclass
+    values_of, place = attrgetter(*names), names.index(name)
+
+    def change(one: Record, value: Any) -> Record:
+        values = [*values_of(one)]
+        values[place] = value
+        return record(*values)
+
+    return change
+
+
+with_seconds = _make_changer(Usage, "seconds")
+"""Returns a usage with other seconds: every turn is timed once."""
+with_usage = _make_changer(GenerateOutput, "usage")
+"""Returns a reply with another usage."""

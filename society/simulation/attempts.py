@@ -33,7 +33,7 @@ from society.core.errors import (
 from society.core.identity import derive_seed
 from society.core.pieces import OnPiece, Piece
 from society.core.plain import storable
-from society.core.types import FinishReason, GenerateOutput, GenerateRequest, ToolCall, Usage
+from society.core.types import FinishReason, GenerateOutput, GenerateRequest, ToolCall, Usage, with_seconds, with_usage
 from society.simulation.clock import Stopwatch
 from society.simulation.outages import Availability
 
@@ -99,7 +99,8 @@ async def ask(
                 output = await _attempt(backend, request, timeout, on_piece)
             availability.answer()
             output = checked(output)
-            return replace(output, usage=replace(output.usage, seconds=0.0 if backend.asks_people else watch.seconds))
+            seconds = 0.0 if backend.asks_people else watch.seconds
+            return with_usage(output, with_seconds(output.usage, seconds))
         except DroppedError:
             pass
         except UnavailableError as error:
