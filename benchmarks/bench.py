@@ -52,6 +52,7 @@ BENCHES = (
     Bench("engine_scale.py"),
     Bench("engine_peers.py", ("--peers", "$BENCH_PEERS")),
     Bench("engine_load.py"),
+    Bench("engine_memory.py"),
     Bench("engine_thinking.py"),
     Bench("ray_turns.py", modules=("ray",)),
     Bench("ray_rates.py", modules=("ray",)),

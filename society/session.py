@@ -24,6 +24,7 @@ from society.core.types import Item
 from society.executors.base import Executor
 from society.planning.demand import fit_backends
 from society.results import Run
+from society.retrieval.growing import require_index
 from society.runner.displays import Display, find_display
 from society.runner.progress import Progress
 from society.runner.spending import Spending
@@ -118,6 +119,8 @@ async def run_async(
     society = expand(scenario)
     for gate in (gate for phase in society.phases for gate in phase.spec.edges.gate):
         gate.require()
+    for measure in society.recall_measures:
+        require_index(measure)
     check_here(society)
     for tool in society.tools:
         with faults_of(tool, "require"):

@@ -18,6 +18,7 @@ from society.core.problems import Problem, make_problem, sort_problems
 from society.core.templating.prompts import TemplateError
 from society.core.types import ChatMessage, Item, Thinking
 from society.planning.chats import find_check
+from society.retrieval.growing import require_index
 from society.runs.opening import check_thinking, find_prices
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.templates import line_of
@@ -82,7 +83,12 @@ class _Preflight:
         return self.problems
 
     def _check_gates(self) -> None:
-        """Check that libraries of the phases' gates are installed."""
+        """Check that libraries of the phases' gates and of memories are installed."""
+        for measure in self.society.recall_measures:
+            try:
+                require_index(measure)
+            except SocietyError as error:
+                self._add_error(("memory",), error)
         for phase in self.society.phases:
             for j, gate in enumerate(phase.spec.edges.gate):
                 try:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from society.core.errors import InputError
 from society.retrieval.encoders import encode
-from society.retrieval.ranking import ENCODER, split_words
+from society.retrieval.ranking import ENCODER, require_measure, split_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,14 @@ class GrowingIndex(Protocol):
 
     def score(self, query: str, first: int = 0) -> Mapping[int, float]:
         """Return the similarity of each text from number `first` on; texts without any are left out."""
+
+
+def require_index(measure: Literal["words", "meaning"]) -> None:
+    """Raise `MissingExtraError` or `InputError` where this machine lacks what an index needs. Nothing is loaded."""
+    if measure == "words":
+        WordIndexes().new()
+    else:
+        require_measure(measure, "The relevance of memories by meaning")
 
 
 class WordIndexes:

@@ -250,6 +250,12 @@ class Society:
         found = {id(plan.memory): plan for plan in self.plans.values() if plan.memory.lasts}
         return tuple(found.values())
 
+    @property
+    def recall_measures(self) -> list[Literal["words", "meaning"]]:
+        """Measures of relevance by which agents recall memories, each once."""
+        recalls = (plan.memory.recall for plan in self.rememberers)
+        return list(dict.fromkeys(recall.by for recall in recalls if recall.relevance))
+
     @cached_property
     def in_sequence(self) -> bool:
         """True if questions build on earlier ones, so that they are debated in order."""

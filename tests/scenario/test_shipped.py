@@ -130,6 +130,9 @@ READS = {
         "insist: agent-3@1 < reply:human@1",
         "after: human@1 < insist:agent-1@1 insist:agent-2@1 insist:agent-3@1",
     ],
+    "reflexion": ["answer: actor@1 <"],
+    "reflexion_trials": ["answer: actor@1 <"],
+    "generative_agents": ["act: villager-1@1 <", "act: villager-25@1 <"],
     "cot": ["answer: solver@1 <"],
     "self_consistency": ["answer: solver-1@1 <", "answer: solver-5@1 <"],
     "judged": [
@@ -448,10 +451,62 @@ def test_a_prompt_shows_what_is_read_in_full_and_nothing_else(play: Play, name: 
         texts = [turn.text for turn in record.turns if turn.text.startswith("I say")]
         assert len(set(texts)) == len(texts)
         for turn in record.turns:
-            assert _shown_in(prompt(turn), record) == set(turn.reads)
+            remembered = {past for past in turn.recalls if (past.item, past.sample) == (turn.id.item, turn.id.sample)}
+            assert _shown_in(prompt(turn), record) - remembered == set(turn.reads)
             own = [message.content for message in turn.messages if message.role == "assistant"]
-            said = record.of(re.sub(r"/(choice|\d+)$", "", turn.id.agent))  # beside its answers, it remembers these
+            said = record.of(
+                re.sub(r"/(choice|note|\d+)$", "", turn.id.agent)
+            )  # beside its answers, it remembers these
             assert own == [t.text for t in said][: len(own)]  # it remembers itself alone
+
+
+# Memory
+
+
+def test_a_lesson_follows_each_verdict_and_the_latest_three_are_read(play: Play) -> None:
+    rules = [
+        say("Capitals are near rivers.", "Your answer was wrong"),
+        say("Go on like this.", "was right"),
+        say("Oslo"),
+    ]
+    records = play("reflexion", rules, "task.limit=5")
+    for i, record in enumerate(records):
+        answer, lesson = record.turns
+        assert lesson.text == ("Go on like this." if record.result.correct else "Capitals are near rivers.")
+        assert [past.item for past in answer.recalls] == [other.result.item for other in records[max(i - 3, 0) : i]]
+        assert prompt(answer).count("Lesson: ") == min(i, 3)
+
+
+def test_trials_read_lessons_of_the_same_question_alone(play: Play) -> None:
+    for record in play("reflexion_trials", [say("Think.", "Your answer"), say("Oslo")], "task.limit=2"):
+        answer = record.turns[0]
+        sample = record.result.sample
+        assert [(past.item, past.sample) for past in answer.recalls] == [
+            (record.result.item, earlier) for earlier in range(max(sample - 3, 0), sample)
+        ]
+
+
+def test_villagers_remember_by_the_clock_and_news_pass_from_memory_to_memory(play: Play) -> None:
+    news = "There is a party."
+    rules = [
+        say("9", "From 1 .everyday"),
+        say(f"Insight: {news}", "insight"),
+        say(f"Diary: {news}", "for your diary"),
+        say(f"I tell you: {news}"),
+    ]
+    records = play("generative_agents", rules, "task={kind: inline, items: [One?, Two?, Three?]}",
+                   "agents.villager.count=10")  # fmt: skip
+    meetings = [{(s.agent, t.id.agent) for t in r.turns if t.id.phase == "meet" for s in t.reads} for r in records]
+    assert [len(edges) for edges in meetings] == [10 * 4] * 3
+    assert meetings[0] != meetings[1]
+    times = ["Tuesday 14 February 2023, 08:00", "Tuesday 14 February 2023, 12:00", "Tuesday 14 February 2023, 18:00"]
+    for record, time in zip(records, times, strict=True):
+        assert f"It is {time}." in prompt(find(record, "act", "villager-1", 1))
+    reflections = [turn for record in records for turn in record.turns if turn.id.agent == "villager-3/reflection"]
+    assert [turn.id.item for turn in reflections] == ["question-2"]  # 9 + 9 is the first sum of 15 or more
+    last = find(records[2], "act", "villager-3", 1)
+    assert {past.agent for past in last.recalls} == {"villager-3/note", "villager-3/reflection"}
+    assert f"You remember ({times[0]}): Diary: {news}" in prompt(last)
 
 
 # Random graphs

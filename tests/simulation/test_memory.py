@@ -13,11 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.scripted.backend import ScriptedBackend
-from society.core.errors import InputError
+from society.cli import cli as main
+from society.core.errors import InputError, MissingExtraError
 from society.core.types import GenerateOutput, GenerateRequest, Turn
 from society.planning.dry_run import dry_run, rough_count
 from society.planning.preflight import check
+from society.report.rows import TURN, RowMaker
 from society.results import Run
+from society.runs.records import load_records, sameness
+from society.runs.run import Run as StoredRun
 from society.scenario import check_scenario, load_scenario
 from society.scenario.expand import expand
 from society.scenario.questions import load_items
@@ -338,3 +342,40 @@ REMARKS = [
 @pytest.mark.parametrize(("made", "message"), REMARKS)
 def test_what_the_questions_cannot_do_is_reported_before_a_run(made: Spec, message: str) -> None:
     assert len([problem for problem in check(made) if message in problem.message]) == 1, check(made)
+
+
+def test_show_and_the_report_have_what_an_agent_remembered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = spec("rater", memory={"write": "writer", "rate": "rater", "recall": {"most": 1, "importance": 1}})
+    play(made, tmp_path / "run")
+    main(["show", str(tmp_path / "run"), "--number", "2"], standalone_mode=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "remembered question-1, ann-1/note: The capital was easy." in shown
+    assert "ann-1/note remembers" in shown
+    stored = StoredRun(tmp_path / "run")
+    records = load_records(stored)
+    society = expand(stored.scenario)
+    rows = [RowMaker(society, sameness(society)).row(record) for record in records]
+    values = [dict(zip(TURN, turn, strict=True)) for turn in rows[1]["turns"]]
+    [recall] = next(turn["recalls"] for turn in values if turn["agent"] == "ann-2")
+    assert recall == ["question-1", 0, 1, "ann-2/note"]
+    assert [turn[:2] for turn in rows[0]["turns"]].count([1, "ann-2/note"]) == 1  # where the page finds the text
+    assert not any(record.helps(turn) is False for record in records for turn in record.turns if "/" in turn.id.agent)
+
+
+def test_an_unread_importance_is_counted_in_the_summary(tmp_path: Path) -> None:
+    made = spec("rater", memory={"write": "writer", "rate": "rater", "recall": {"importance": 1}})
+    made["backends"] = {"one": {"kind": "scripted", "rules": [{"when": "Rate: ", "say": "Very!"}, {"say": "Paris"}]}}
+    play(made, tmp_path / "run")
+    assert "8 replies without a number: each counts as 1" in str(Run(tmp_path / "run").summary())
+
+
+def test_recall_by_meaning_needs_its_extra_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise MissingExtraError(f"The sentence encoder {name}", "torch", "encoder")
+
+    monkeypatch.setattr("society.retrieval.ranking.find_encoder", missing)
+    made = spec(memory={"write": "writer", "recall": {"by": "meaning"}})
+    with pytest.raises(MissingExtraError, match="encoder"):
+        run(made, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+    assert ["encoder" in problem.message for problem in check(made)] == [True]
