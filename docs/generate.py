@@ -264,6 +264,8 @@ def may_be_fewer(society: Society) -> bool:
     """Return whether a rule of the scenario may save calls."""
     if society.scenario.task.answer.helpers():  # equal answers are judged once
         return True
+    if any(plan.memory.reflect for plan in society.rememberers):  # not after each question
+        return True
     specs = [phase.spec for phase in society.phases]
     return any(spec.stop or spec.when or spec.controllers or spec.speak == "heard" for spec in specs)
 
