@@ -26,6 +26,7 @@ from uuid import uuid4
 from annotated_types import Ge, Le
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
+from society.core.disks import find_shared
 from society.core.errors import FolderInUseError, StoreError
 from society.core.plain import to_plain
 from society.runs.files import own_file
@@ -121,11 +122,12 @@ def find_lease(folder: Path) -> Found | None:
 async def wait_until_free(folder: Path, locks: bool) -> Found | None:
     """Return the lease in a folder once no other machine holds it; None where there is none.
 
-    A lease that has not ended is watched until it changes, or for `PATIENCE`. `locks`: the folder's lock tells whether
-    a process of this machine holds it. Raises `RunFolderError` if it changes: then the run is under way there.
+    A lease that has not ended is watched until it changes, or for `PATIENCE`. With `locks`, the folder's lock tells
+    whether a process of this machine holds it, so no lease of this machine is watched. Raises `RunFolderError` if it
+    changes: then the run is under way there.
     """
     first = found = find_lease(folder)
-    if found is None or not found.open or (locks and found.lease and found.lease.is_here):
+    if found is None or not found.open or (locks and is_of_this_machine(folder, found)):
         return found
     who, started = found.lease or "an unknown process", time.monotonic()
     log.warning("%s is held by %s. Watching for up to %g s whether it still works.", folder, who, PATIENCE)
@@ -135,6 +137,17 @@ async def wait_until_free(folder: Path, locks: bool) -> Found | None:
         await asyncio.sleep(min(1.0, BEAT / 4))
         found = find_lease(folder)
     return found
+
+
+def is_of_this_machine(folder: Path, found: Found) -> bool:
+    """Return whether a lease is one of this machine, whose lock tells whether its holder still works.
+
+    On a local disk this includes leases from before the last start of the system, and those that a power cut erased.
+    """
+    if found.lease is not None and found.lease.is_here:
+        return True
+    here = found.lease is None or found.lease.host == _plain(platform.node())
+    return here and not find_shared(folder)
 
 
 def in_use(folder: Path, holder: Lease | None = None) -> FolderInUseError:
@@ -175,7 +188,7 @@ class Holder:
         """
         found = find_lease(self._folder)
         if found is not None and found.open:
-            here = locked and found.lease is not None and found.lease.is_here
+            here = locked and is_of_this_machine(self._folder, found)
             watched = seen is not None and (seen.number, seen.raw) == (found.number, found.raw)
             if not here and not watched:
                 raise in_use(self._folder, found.lease)

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from society.core.errors import RunFolderError
-from society.runs.lease import PATIENCE, Found, Holder, find_lease, in_use, wait_until_free
+from society.runs.lease import PATIENCE, Found, Holder, find_lease, in_use, is_of_this_machine, wait_until_free
 
 LOCK = ".lock"
 LOCK_TIMEOUT = 0.5
@@ -35,8 +35,7 @@ def is_running(folder: Path) -> bool:
         return False
     if found is None or not found.open or found.age > PATIENCE:
         return False
-    here = found.lease is not None and found.lease.is_here
-    return not (here and locked is False)
+    return not (locked is False and is_of_this_machine(folder, found))
 
 
 async def wait_for(folder: Path) -> Found | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import platform
 import shutil
 import sqlite3
 import subprocess
@@ -238,15 +239,25 @@ def test_a_hostile_lease_is_not_followed_and_controls_no_terminal(tmp_path: Path
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"\xff" * 2000])
-def test_a_lease_that_cannot_be_read_counts_as_held(tmp_path: Path, raw: bytes) -> None:
-    path = write_lease(tmp_path, 1)
+def test_a_lease_that_cannot_be_read_counts_as_held_on_a_shared_disk(shared: Path, raw: bytes) -> None:
+    path = write_lease(shared, 1)
     path.write_bytes(raw)
-    assert is_running(tmp_path)
+    assert is_running(shared)
     with pytest.raises(RunFolderError, match="in use"):
-        Holder(tmp_path).acquire(None, locked=True)
+        Holder(shared).acquire(None, locked=True)
     old = time.time() - 2 * lease.PATIENCE
     os.utime(path, (old, old))
-    assert not is_running(tmp_path)
+    assert not is_running(shared)
+
+
+@pytest.mark.parametrize("changes", [{}, {"host": platform.node(), "machine": "an earlier start"}])
+def test_after_a_power_cut_a_local_run_is_taken_over_at_once(tmp_path: Path, changes: dict[str, str]) -> None:
+    path = write_lease(tmp_path, 1, **changes)
+    if not changes:
+        path.write_bytes(b"")
+    (tmp_path / LOCK).touch()
+    seen = asyncio.run(wait_for(tmp_path))
+    Holder(tmp_path).acquire(seen, locked=True).release()
 
 
 def test_of_many_that_see_the_same_lease_one_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
