@@ -50,14 +50,16 @@ def command(
 
 def _tell_people(path: Path, overrides: tuple[str, ...], allow: tuple[Path, ...]) -> None:
     """Print how often a scenario that can be run asks people, and for how long."""
-    from society.cli.streams import say
-    from society.planning.people import describe_people
-    from society.planning.plan import make_plan
     from society.scenario import load_scenario
     from society.scenario.expand import expand
 
     society = expand(load_scenario(path, overrides, allow))
-    if society.people:
-        plan = make_plan(society, 0)
-        for line in describe_people(society, plan.worst, plan.debates):
-            say(f"{path.name}: {line}")
+    if not society.people:
+        return
+    from society.cli.streams import say
+    from society.planning.people import describe_people
+    from society.planning.plan import make_plan
+
+    plan = make_plan(society, 0)
+    for line in describe_people(society, plan.worst, plan.debates):
+        say(f"{path.name}: {line}")
