@@ -173,17 +173,14 @@ def _estimates(scores: Sequence[IterationScore]) -> Table | None:
     for score in shown:
         if score.alarm is not None:
             note += f" The guard found in iteration {score.iteration} that its estimate was best in {score.alarm}."
-    rows = [
-        [
-            f"{score.iteration}",
-            *(str(score.signals[name]) for name in names),
-            percent(score.labels),
-            percent(score.accuracy),
-            *(percent(score.votes[name]) for name in VOTES),
-        ]
-        for score in shown
-    ]
+    rows = [_estimate_row(score, names) for score in shown]
     return Table("estimates", "Estimates without true answers", note, columns, rows)
+
+
+def _estimate_row(score: IterationScore, names: Sequence[str]) -> list[Any]:
+    estimates = [str(score.signals[name]) for name in names]
+    truth = [score.labels, score.accuracy, *(score.votes[name] for name in VOTES)]
+    return [f"{score.iteration}", *estimates, *map(percent, truth)]
 
 
 def _labels_of_learners(scores: Sequence[IterationScore]) -> Table | None:

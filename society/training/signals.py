@@ -84,12 +84,15 @@ def _distance(ones: Sequence[Turn], others: Sequence[Turn], same: Same) -> float
         return 1.0
     answers = [turn.answer for turn in (*ones, *others)]
     read = [i for i, answer in enumerate(answers) if answer is not None]
-    classes = [[read[i] for i in members] for members in group([answers[i] or "" for i in read], same)]
-    classes.append([i for i, answer in enumerate(answers) if answer is None])
-    shares = [
-        (sum(i < len(ones) for i in c) / len(ones), sum(i >= len(ones) for i in c) / len(others)) for c in classes
-    ]
-    return sum(abs(one - other) for one, other in shares) / 2
+    classes = group([answers[i] or "" for i in read], same)
+    kinds = [[read[i] for i in members] for members in classes]
+    kinds.append([i for i in range(len(answers)) if i not in read])
+    return sum(abs(_share(kind, 0, len(ones)) - _share(kind, len(ones), len(answers))) for kind in kinds) / 2
+
+
+def _share(members: Sequence[int], start: int, end: int) -> float:
+    """Return the share of the numbers from `start` to `end` - 1 that are members."""
+    return sum(start <= member < end for member in members) / (end - start)
 
 
 def find_alarm(spec: GuardSpec, values: Sequence[Values]) -> Alarm | None:
