@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from backends.openai.failures import BusyError, NoAnswerError
 from society.core.errors import DroppedError
@@ -31,6 +31,7 @@ class Limit:
         self.in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._steep = True
+        self._dropped = asyncio.Event()
         self._cut_at = self._resume_at = 0.0
 
     @asynccontextmanager
@@ -73,7 +74,9 @@ class Limit:
             raise
 
     def drop_queued(self) -> None:
-        """Let all requests that wait for a place raise `DroppedError`."""
+        """Let all requests raise `DroppedError` that wait for a place, or until the server wants to be asked again."""
+        self._dropped.set()
+        self._dropped = asyncio.Event()
         waiting, self._waiting = self._waiting, deque()
         for turn in waiting:
             if not turn.done():
@@ -90,7 +93,10 @@ class Limit:
         """Wait as long as the server asked, and return the start time of the request."""
         clock = asyncio.get_running_loop().time
         while (left := self._resume_at - clock()) > 0:
-            await asyncio.sleep(left)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._dropped.wait()
+                raise DroppedError
         return clock()
 
     def _grow(self) -> None:

@@ -59,14 +59,22 @@ class Availability:
                 await self._changed.wait()
                 continue
             self._probing = True
-            try:
-                await asyncio.sleep(self._wait(self._since))
-            except BaseException:
-                self.probed()
-                raise
-            if self._since is not None:
+            if await self._is_out_after(self._wait(self._since)):
                 return True
             self.probed()
+        return False
+
+    async def _is_out_after(self, seconds: float) -> bool:
+        """Return whether the outage goes on after these seconds. Returns before, if the backend answers a request."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._since is not None:
+                    await self._changed.wait()
+        except TimeoutError:
+            return self._since is not None
+        except BaseException:
+            self.probed()
+            raise
         return False
 
     def probed(self) -> None:

@@ -15,7 +15,7 @@ from backends.contract_tools import ask, run
 from backends.openai import OpenAI
 from backends.openai.failures import BusyError
 from backends.openai.limit import Limit
-from society.core.errors import BackendError, InputError, TransientError
+from society.core.errors import BackendError, DroppedError, InputError, TransientError
 from society.core.types import Adapter, GenerateOutput
 from tests.backends.openai.test_http import completion, models
 from tests.faults.proxy import HttpServer, Request, reply
@@ -78,6 +78,20 @@ def test_everybody_waits_as_long_as_the_server_says() -> None:
         return asyncio.get_running_loop().time() - started
 
     assert asyncio.run(use()) >= 0.19
+
+
+def test_requests_that_wait_for_a_place_or_for_the_server_are_dropped() -> None:
+    async def use() -> list[BaseException | None]:
+        limit = Limit(2)
+        with pytest.raises(BusyError):
+            await answer(limit, busy=True, after=3600)
+        waiting = asyncio.gather(*(answer(limit) for _ in range(5)), return_exceptions=True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        limit.drop_queued()
+        return list(await waiting)
+
+    assert {type(one) for one in asyncio.run(use())} == {DroppedError}
 
 
 @given(st.integers(0, 2**32))
