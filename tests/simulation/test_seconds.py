@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from society.runs.records import load_records, total_usage
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run_async
-from society.simulation.attempts import ask
+from society.simulation.attempts import Patience, ask
 from society.simulation.clock import FairClock, Stopwatch
+from society.simulation.outages import Availability
 from tests.simulation.virtual_time import run_in_virtual_time
 
 REQUEST = GenerateRequest((ChatMessage("user", "?"),), Sampling(), 1)
@@ -113,7 +115,8 @@ class Failing(Backend):
 
 def test_every_attempt_is_charged_and_no_wait_between_them() -> None:
     async def work() -> GenerateOutput:
-        return await ask(Failing(), REQUEST, None, Stopwatch(FairClock()))
+        patience = Patience(Availability("b", 30), 6, nullcontext, give_up=pytest.fail)
+        return await ask(Failing(), REQUEST, None, Stopwatch(FairClock()), patience)
 
     output, passed = run_in_virtual_time(work())
     assert output.usage.seconds == pytest.approx(5.0)

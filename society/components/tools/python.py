@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import ClassVar, Literal
 
@@ -12,47 +11,51 @@ from society.sandbox.limits import Limits
 STATUS_RAISED = 7
 """Exit status of a program whose code raised an exception."""
 _DRIVER = f"""\
-import ast, json, os, random, sys, traceback, types
-def run():
-    with open("cells.json", encoding="utf-8") as file:
-        *earlier, last = json.load(file)
-    os.remove("cells.json")
-    random.seed(0)
-    module = sys.modules["__main__"] = types.ModuleType("__main__")
+import _ast, posix, sys
+def run(cells):
+    *earlier, last = cells
+    module = sys.modules["__main__"] = type(sys)("__main__")
     main = module.__dict__
-    shown = [os.dup(1), os.dup(2)]
-    hidden = os.open("/dev/null", os.O_WRONLY)
+    main["__builtins__"] = __builtins__
+    if any("random" in cell for cell in cells):
+        import random
+        random.seed(0)
+    shown = [posix.dup(1), posix.dup(2)]
+    hidden = posix.open("/dev/null", posix.O_WRONLY)
     for descriptor in (1, 2):
-        os.dup2(hidden, descriptor)
+        posix.dup2(hidden, descriptor)
     for cell in earlier:
         exec(compile(cell, "<earlier code>", "exec"), main)
     sys.stdout.flush()
     for descriptor, kept in zip((1, 2), shown):
-        os.dup2(kept, descriptor)
-        os.close(kept)
-    os.close(hidden)
+        posix.dup2(kept, descriptor)
+        posix.close(kept)
+    posix.close(hidden)
     try:
-        tree = ast.parse(last, "<code>")
-        value = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        tree = compile(last, "<code>", "exec", _ast.PyCF_ONLY_AST)
+        value = tree.body.pop() if tree.body and isinstance(tree.body[-1], _ast.Expr) else None
         exec(compile(tree, "<code>", "exec"), main)
         if value is not None:
-            found = eval(compile(ast.Expression(value.value), "<code>", "eval"), main)
+            found = eval(compile(_ast.Expression(value.value), "<code>", "eval"), main)
             if found is not None:
                 print(repr(found))
     except SystemExit:
         pass
     except BaseException as error:
+        import traceback
         sys.stdout.flush()
         tail = error.__traceback__
         while tail is not None and tail.tb_frame.f_code.co_filename == __file__:
             tail = tail.tb_next
         traceback.print_exception(type(error), error, tail, limit=-3, chain=False)
         sys.stdout.flush()
-        os._exit({STATUS_RAISED})
+        posix._exit({STATUS_RAISED})
     sys.stdout.flush()
-run()
 """
-"""The program of a call. It runs the earlier code without its output, then the code, and prints its last value."""
+"""The program of a call. It runs the earlier code without its output, then the code, and prints its last value.
+
+It imports built-in modules alone, as importing others takes longer than starting the interpreter.
+"""
 _FENCED = re.compile(r"```[\w+-]*[ \t]*\n(.*?)\n?```", re.DOTALL)
 
 
@@ -88,7 +91,7 @@ class Python(Tool):
 
     async def call(self, given: str, session: ToolSession) -> str:
         cells = [_unfenced(cell) for cell in (*session.earlier, given)]
-        files = {"main.py": _DRIVER, "cells.json": json.dumps(cells)}
+        files = {"main.py": f"{_DRIVER}run({cells!r})\n"}
         outcome = await session.run_code(files, self.limits, "")
         if outcome.ended_by:
             raise ToolError(f"{outcome.output}\n{self._explain(outcome.ended_by)}".strip())
