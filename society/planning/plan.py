@@ -185,12 +185,16 @@ def _adapters(society: Society, backend: str) -> list[Path]:
 
 
 def count_debates(society: Society, items: int) -> int:
-    """Return the number of debates of a run: all evaluations, and the training questions of all iterations."""
+    """Return the number of debates of a run: all evaluations, and the training questions of all iterations.
+
+    Additional votes for labels count as whole debates, although agents answer once in them.
+    """
     train = society.scenario.train
     if train is None:
         return items * society.scenario.samples
     evaluations = sum(map(train.evaluates, range(train.iterations + 1)))
-    return (items * evaluations + train.questions * train.iterations) * society.scenario.samples
+    debates = (items * evaluations + train.questions * train.iterations) * society.scenario.samples
+    return debates + train.questions * sum(map(train.draws, range(train.iterations)))
 
 
 def _spread(items: Sequence[Item]) -> list[Item]:

@@ -137,7 +137,7 @@ class TrainingLoop:
 
     async def _debate_training(self, society: Society, iteration: int) -> None:
         """Debate the training questions, and draw the additional votes that labels need."""
-        count = max((rule.draws(iteration) for rule in self.spec.labels), default=0)
+        count = self.spec.draws(iteration)
         samples = society.scenario.samples
         if count:
             more = range(samples, samples + count)

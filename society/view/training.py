@@ -55,7 +55,7 @@ class TrainingProgress:
         if reached >= spec.iterations:
             return f"iteration {reached:,} of {spec.iterations:,}"
         debated = sum(debate[0] == reached for debate in self.results)
-        asked = spec.questions * self.society.scenario.samples
+        asked = spec.questions * (self.society.scenario.samples + spec.draws(reached))
         trained = sum(row.iteration == reached for row in self.adapters)
         finetunings = f"{trained:,} of {len(learners(self.society, spec)):,} finetunings"
         return f"iteration {reached:,} of {spec.iterations:,}, {debated:,} of {asked:,} training debates, {finetunings}"

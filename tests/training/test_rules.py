@@ -17,8 +17,10 @@ from society.core.identity import fingerprint
 from society.core.types import TurnId
 from society.metrics.iterations import run_iterations
 from society.pictures.training_figures import training_figures
+from society.planning.plan import count_debates
 from society.runs.records import load_records
 from society.runs.run import Run
+from society.scenario.expand import expand
 from society.store.rows import AdapterRow
 from society.training.export import training_rows
 from tests.components.test_plugin_files import set_plugins
@@ -118,6 +120,10 @@ def test_labels_of_the_base_stay_what_they_were(train: Train) -> None:
         votes = voted[turn.id.item]
         assert len(votes) == 15
         assert votes.count(turn.answer) * 2 > len(votes)
+    spec = run.scenario.train
+    assert spec is not None
+    assert [spec.draws(iteration) for iteration in range(3)] == [4, 0, 0]
+    assert count_debates(expand(run.scenario), 2) == 2 * 4 + 9 * 3 + 9 * 4
     [zero, one, two, _] = run_iterations(run)
     assert zero.labelled == one.labelled == two.labelled
     assert zero.training_turns == one.training_turns + len(drawn)

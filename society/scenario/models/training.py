@@ -139,6 +139,10 @@ class TrainSpec(Component):
         """Every label rule that a learner uses."""
         return tuple(self.label_of(learner) for learner in self.learners.values())
 
+    def draws(self, iteration: int) -> int:
+        """Return the number of additional debates of each training question, in which agents answer alone for labels."""
+        return max((rule.draws(iteration) for rule in self.labels), default=0)
+
     def evaluates(self, iteration: int) -> bool:
         """Return whether the society is evaluated after this iteration. 0 is before the first iteration."""
         if iteration in (0, self.iterations):
