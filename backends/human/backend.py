@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Annotated, ClassVar, Literal, Self
 
 from annotated_types import Len
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from backends.base import Ability, Backend, BackendConfig
 from backends.human.asking import Asker, EntryError, Question, current_asker
@@ -23,6 +23,18 @@ LONGEST_LIMIT = 604_800
 """Maximum of `time_limit`, in seconds: a week."""
 
 
+def _on_one_line(name: str) -> str:
+    if name != name.strip() or not name.isprintable():
+        raise ValueError("must be on one line, without control characters and without spaces at its ends")
+    return name
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must have a visible character; leave it out for none")
+    return text
+
+
 class Human(BackendConfig):
     """Asks a person for each reply, in the terminal or with `society run --view` on a page.
 
@@ -32,11 +44,11 @@ class Human(BackendConfig):
     abilities: ClassVar[frozenset[Ability]] = frozenset({"choices"})
     sampling_options: ClassVar[frozenset[str]] = frozenset({"max_tokens", "stop"})
     kind: Literal["human"] = "human"
-    person: Annotated[str, StringConstraints(pattern=r"^\S(?:[^\x00-\x1f\x7f]*\S)?$"), Len(1, 60)] = "you"
+    person: Annotated[str, Len(1, 60), AfterValidator(_on_one_line)] = "you"
     """Name or code of the person, as the person is addressed. Backends of the same name ask the same person."""
     time_limit: float | None = Field(None, gt=0, le=LONGEST_LIMIT, json_schema_extra={"tuning": True})
     """Seconds for one reply, from the moment at which the question is shown. By default there is no limit."""
-    default: Annotated[str, StringConstraints(pattern=r"\S")] | None = None
+    default: Annotated[str, AfterValidator(_not_blank)] | None = None
     """Reply that is taken after `time_limit`. Without it, the turn fails then."""
 
     @property
