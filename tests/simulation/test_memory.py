@@ -310,6 +310,7 @@ MISTAKES = [
         "memory.scope",
         "one agent",
     ),
+    (spec(agents={"note": {"role": "solver"}, "ann": {"role": "solver"}}), "agents.note", "rename the agent"),
     (spec(sequence={"over": "samples"}), "sequence.over", "`samples: 2` or more"),
     (spec(clock={"start": "2023-02-13", "minutes": 60}), "clock", "no prompt shows `now`"),
     (spec(clock={"start": "13.2.2023", "minutes": 60}), "clock", "is no date and time"),

@@ -8,6 +8,7 @@ from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow
 from society.scenario.checks.effects.prompts import Use, find_use
+from society.scenario.expand import NOTE, REFLECTION
 from society.scenario.models.memory import MemorySpec
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.tree import Steps
@@ -35,6 +36,9 @@ def check_memory(flow: Flow) -> Iterator[Finding]:
     for steps, level in lasting:
         plans = list(_plans(flow, steps))
         yield from _check_level(flow, steps, level, plans)
+    for name in sorted({NOTE, REFLECTION}.intersection(flow.scenario.agents) if lasting else ()):
+        message = f"is the name of turns that write memories (NAME/{name}); rename the agent"
+        yield Finding(("agents", name), message, "error", key=True)
     yield from _check_prompts(flow)
     yield from _check_sequence(flow)
     yield from _check_clock(flow)
