@@ -6,6 +6,7 @@ never the text of a question or a reply.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from society.simulation.simulate import DebateResult
 
 NAME = "society"
+TIMEOUT = "OTEL_EXPORTER_OTLP_TIMEOUT"
+"""Environment variable with the seconds for an export."""
+PATIENCE = 2
+"""Seconds for an export, retries included, unless the environment sets others: the end of a run waits for the last."""
 _Debate = tuple[int, str, int]
 
 
@@ -156,6 +161,7 @@ def open_telemetry(target: str, name: str) -> Telemetry:
     spans, metrics = (None, None) if target == "env" else (f"{root}/v1/traces", f"{root}/v1/metrics")
     resource = Resource.create({"service.name": NAME, "society.scenario": name})
     tracers = TracerProvider(resource=resource)
-    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(spans)))
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(metrics))
+    seconds = None if TIMEOUT in os.environ else PATIENCE
+    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(spans, timeout=seconds)))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(metrics, timeout=seconds))
     return Telemetry(name, tracers, MeterProvider([reader], resource))
