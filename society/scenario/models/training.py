@@ -140,7 +140,7 @@ class TrainSpec(Component):
         return tuple(self.label_of(learner) for learner in self.learners.values())
 
     def draws(self, iteration: int) -> int:
-        """Return the number of additional debates of each training question, in which agents answer alone for labels."""
+        """Return the number of additional debates of a training question, in which agents answer alone for labels."""
         return max((rule.draws(iteration) for rule in self.labels), default=0)
 
     def evaluates(self, iteration: int) -> bool:
