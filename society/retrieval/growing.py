@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,6 +13,8 @@ from society.retrieval.encoders import encode
 from society.retrieval.ranking import ENCODER, require_measure, split_words
 
 if TYPE_CHECKING:
+    import sqlite3
+
     import numpy as np
 
 BUFFER = 16384
@@ -45,12 +46,16 @@ class WordIndexes:
     """
 
     def __init__(self) -> None:
+        import sqlite3
+
         self._database = sqlite3.connect(":memory:")
         self._numbers: dict[str, int] = {}
         self._count = 0
 
     def new(self) -> WordIndex:
         """Return a new index. Raises `InputError` where this Python's SQLite has no FTS5."""
+        import sqlite3
+
         self._count += 1
         name = f"texts_{self._count}"
         try:
