@@ -144,9 +144,9 @@ READS = {
     "code_tested": [
         "design: designer@1 <",
         "draft: coder@1 <",
-        "test: tester@1 < design:designer@1 draft:coder@1",
+        "test: tester@1 < draft:coder@1 design:designer@1",
         "revise: coder@1 < test:tester@1",
-        "test: tester@2 < design:designer@1 revise:coder@1",
+        "test: tester@2 < revise:coder@1 design:designer@1",
         "revise: coder@2 < test:tester@2",
     ],
     "tool_debate": ["debate: debater-1@1 <", "debate: debater-2@2 < debater-1@1 debater-3@1"],
@@ -453,7 +453,9 @@ def test_a_prompt_shows_what_is_read_in_full_and_nothing_else(play: Play, name: 
         for turn in record.turns:
             remembered = {past for past in turn.recalls if (past.item, past.sample) == (turn.id.item, turn.id.sample)}
             assert _shown_in(prompt(turn), record) - remembered == set(turn.reads)
-            own = [message.content for message in turn.messages if message.role == "assistant"]
+            box = _society(name).agents[turn.id.agent.partition("/")[0]].toolbox
+            examples = () if box is None else box.example_chat(native=False)
+            own = [m.content for m in turn.messages if m.role == "assistant" and m not in examples]
             said = record.of(
                 re.sub(r"/(choice|note|\d+)$", "", turn.id.agent)
             )  # beside its answers, it remembers these
