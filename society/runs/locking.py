@@ -90,6 +90,8 @@ def _is_locked(folder: Path) -> bool | None:
         return None
     try:
         opened = os.open(Path(folder) / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:  # nobody has locked the folder, or a power cut has removed the file
+        return False
     except OSError:
         return None
     try:

@@ -255,7 +255,7 @@ def test_after_a_power_cut_a_local_run_is_taken_over_at_once(tmp_path: Path, cha
     path = write_lease(tmp_path, 1, **changes)
     if not changes:
         path.write_bytes(b"")
-    (tmp_path / LOCK).touch()
+        (tmp_path / LOCK).touch()
     seen = asyncio.run(wait_for(tmp_path))
     Holder(tmp_path).acquire(seen, locked=True).release()
 
