@@ -36,6 +36,7 @@ GRAPH = (
     "<edge source='a' target='b'/><edge source='b' target='c'/></graph></graphml>"
 )
 ROOT = Path(__file__).parents[2]
+ADAPTER = "iteration, learner, agent, hash, path, base, examples, left_out, losses, tokens, seconds, trained_on"
 SECRET = "a secret that nobody else may see"
 
 
@@ -158,7 +159,8 @@ def test_export_copies_no_file_from_outside_without_a_word(
         data["agents"]["a"]["adapter"] = named
         data["task"] = {"kind": "arithmetic", "limit": 2}
     change(stranger, scenario=json.dumps(data))
-    change(stranger, "INSERT INTO adapters SELECT 0, 'l', '*', 'h', 'adapters', 'b', 1, '{}', '[]', 1, 0.5, ''")
+    row = "0, 'l', '*', 'h', 'adapters', 'b', 1, '{}', '[]', 1, 0.5, ''"
+    change(stranger, f"INSERT INTO adapters ({ADAPTER}) SELECT {row}")
     with pytest.raises(InputError, match="not in the run's folder"):
         TrainingExport(Run(stranger), tmp_path / "out").write()
     assert not (tmp_path / "out").exists()
@@ -243,7 +245,8 @@ def test_adapters_that_lead_out_are_refused(stranger: Path, tmp_path: Path, kind
         else:
             os.mkfifo(target)
     path = "adapters" if kind == "folder above" else "adapters/1/l"
-    change(stranger, f"INSERT INTO adapters SELECT 0, 'l', '*', 'h', '{path}', 'b', 1, '{{}}', '[]', 1, 0.5, ''")
+    row = f"0, 'l', '*', 'h', '{path}', 'b', 1, '{{}}', '[]', 1, 0.5, ''"
+    change(stranger, f"INSERT INTO adapters ({ADAPTER}) SELECT {row}")
     [row] = Run(stranger).adapters()
     with pytest.raises(RunFolderError, match=r"link|device or a pipe"):
         Run(stranger).open_adapter(row)
