@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from society.core.atomic import atomic_write
 from society.core.errors import InputError, StoreError
-from society.core.types import Example, Turn
+from society.core.plain import to_plain
+from society.core.types import ChatMessage, Example, Turn
 from society.runs.files import read_json
 from society.runs.run import Run
 from society.scenario.expand import Society, expand
@@ -241,13 +242,18 @@ def training_rows(run: Run) -> Iterator[dict[str, Any]]:
             "weight": example.weight,
             "desired": example.desired,
             "source": asdict(example.source),
-            "messages": [asdict(message) for message in example.messages],
+            "messages": [_plain(message) for message in example.messages],
             "learned": example.messages[-1].content,
             "tokens": None if example.tokens is None else list(example.tokens),
             "thought": example.thought,
             "thought_tokens": example.thought_tokens,
             "learn_thought": example.learn_thought,
         }
+
+
+def _plain(message: ChatMessage) -> dict[str, Any]:
+    """Return a message as data, with its calls of tools where it has any."""
+    return {name: value for name, value in to_plain(message).items() if value or name != "calls"}
 
 
 def _before(iteration: int, end: int | None) -> bool:
