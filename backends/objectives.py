@@ -81,9 +81,10 @@ class Sft(Objective):
 class Dpo(Objective):
     """Direct preference optimization: a selected reply is preferred to one with another answer.
 
-    The loss of a pair is -log sigmoid(beta * (gain of the desired - gain of the undesired reply)), plus `nll` times the
-    mean negative log-likelihood of the desired one. A gain is log pi - log ref, where ref is the model that the
-    finetuning starts from. Sources: Rafailov et al. 2023 (arXiv 2305.18290), equation 7; Pang et al. 2024 (2404.19733).
+    The loss of a pair is -log sigmoid(beta * (gain of the desired - gain of the undesired reply)). To it is added `nll`
+    times the mean negative log-likelihood of the desired reply. A gain is log pi - log ref, where ref is the model that
+    the finetuning starts from. Sources: Rafailov et al. 2023 (arXiv 2305.18290), equation 7; Pang et al. 2024
+    (2404.19733).
     """
 
     contrast: ClassVar[Contrast] = "pair"

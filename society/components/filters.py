@@ -53,9 +53,10 @@ class Witness(Selector):
 class Novel(Selector):
     """Turns whose answer is the label, by their novelty: they are weighted by it, or the most novel ones are taken.
 
-    Novelty is 1 - (`alpha` * g + (1 - `alpha`) * s): g is the mean similarity to the other turns on the question whose
-    answer is the label, and s the largest similarity to another row of the same agent. Similarity is that of words and
-    pairs of words, in [0, 1]. Source: EVOL-RL (arXiv 2509.15194), equation 3, with words in place of embeddings.
+    Novelty is 1 - (`alpha` * g + (1 - `alpha`) * s). Here g is the mean similarity to the other turns on the question
+    whose answer is the label. And s is the largest similarity to another row of the same agent. Similarity is that of
+    words and pairs of words, in [0, 1]. Source: EVOL-RL (arXiv 2509.15194), equation 3, with words in place of
+    embeddings.
     """
 
     kind: Literal["novel"] = "novel"

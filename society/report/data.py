@@ -219,7 +219,7 @@ def _list_facts(run: RunData) -> list[tuple[str, str]]:
     """Return the parts of the run as (label, text)."""
     scenario = run.society.scenario
     shape = [f"{p.name}: {p.family}, {count(p.spec.rounds, 'round')}" for p in run.society.phases]
-    versions, licences = read_json(run.meta, "versions"), read_json(run.meta, "licences")
+    versions = read_json(run.meta, "versions")
     return [
         ("task", _kind(scenario.task)),
         ("agents", f"{len(run.society.agents)}"),
@@ -227,9 +227,14 @@ def _list_facts(run: RunData) -> list[tuple[str, str]]:
         ("decision", _kind(scenario.decision)),
         ("seed", str(scenario.seed)),
         ("models", ", ".join(f"{name} ({_kind(backend)})" for name, backend in scenario.backends.items())),
-        *([("licences", ", ".join(f"{place}: {name}" for place, name in licences.items()))] if licences else []),
+        *_list_licences(read_json(run.meta, "licences")),
         ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
+
+
+def _list_licences(licences: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the licences as one fact, or none if no licence is known."""
+    return [("licences", ", ".join(f"{place}: {name}" for place, name in licences.items()))] if licences else []
 
 
 def _kind(component: object) -> str:

@@ -255,11 +255,11 @@ def prompt_texts(records: Iterable[DebateRecord]) -> list[Json]:
     for record in records:
         texts: dict[str, int] = {}
         chats = [[[m.role, texts.setdefault(m.content, len(texts))] for m in t.messages] for t in record.turns]
-        found.append({"texts": _cut(texts), "turns": chats})
+        found.append({"texts": _cut(texts, PROMPTS_OF_DEBATE), "turns": chats})
     return found
 
 
-def _cut(texts: Iterable[str], room: int = PROMPTS_OF_DEBATE) -> list[str]:
+def _cut(texts: Iterable[str], room: int) -> list[str]:
     """Return texts of one debate, cut where they are too long, with a note. `room`: characters of all together."""
     shown = []
     for text in texts:

@@ -1,4 +1,4 @@
-"""Facts about the making of a run: versions of the program and its libraries, and licences of models and data sets."""
+"""Facts about how a run was made: versions of the program and its libraries, and licences of models and data sets."""
 
 from __future__ import annotations
 

@@ -169,6 +169,10 @@ RAISING = {
         "def opposes(self, turn, other): raise ValueError('boom')\n    contrast = 'pair'\n    loss = opposes",
         "`opposes` for the learner 'all', agent 'debater-1', iteration 0",
     ),
+    "tool": (
+        "def require(self): raise ValueError('boom')\n    async def call(self, given, session): return ''",
+        "`require`",
+    ),
     "metric": (
         "def count(self, question): raise ValueError('boom')\n    numbers = describe = count",
         "`count`",
@@ -188,6 +192,7 @@ USED = {
     "label": "train={questions: 3, label: broken, learners: {all: {phases: [debate]}}}",
     "selector": "train={questions: 3, learners: {all: {phases: [debate], select: broken}}}",
     "objective": "train={questions: 3, learners: {all: {phases: [debate], objective: broken}}}",
+    "tool": "roles={debater: {prompt: '1 + 1 {{ question }}', tools: [broken]}}",
     "metric": "metrics=[broken]",
     "executor": "executor=broken",
 }
@@ -196,10 +201,13 @@ version: 1
 name: broken
 task: {kind: arithmetic, form: a+b, limit: 1}
 backends: {local: pupil}
-roles: {debater: {prompt: "1 + 1 {{ question }}{% for m in heard %} {{ m.text }}{% endfor %}"}}
+roles:
+  debater:
+    prompt: "1 + 1 {{ question }}{{ ' 7 + 8' if name == 'debater-3' }}{% for m in heard %} {{ m.text }}{% endfor %}"
 agents: {debater: {count: 3}}
 phases: [{name: debate, topology: complete, rounds: 2}]
 """
+"""The third agent answers another sum, so that replies differ."""
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -222,7 +230,7 @@ class Broken({base[2]}):
     status = main(["run", *write(folder, plugin, DEBATE), "--set", USED[noun], "--out", "run"])
     shown = re.sub("question '[^']+'", "question 'ITEM'", " ".join(capsys.readouterr().err.split()))
     shown = re.sub("round 2, agent '[^']+'", "round 2, agent 'AGENT'", shown)
-    assert status == (2 if noun == "topology" else 1)
+    assert status == (2 if noun == "topology" else 3)
     assert place in shown
     assert "ValueError: boom" in shown
     if noun != "topology":  # found by the check, with its place in the file
