@@ -60,7 +60,7 @@ def hash_path(path: Path) -> str:
     if not files:
         raise InputError(f"There is no adapter at {path}.", "Correct the path in the scenario.")
     for file in files:
-        digest.update(file.relative_to(path).as_posix().encode())
+        digest.update(os.fsencode(file.relative_to(path).as_posix()))
         for block in _read_blocks(file):
             digest.update(block)
     return digest.hexdigest()

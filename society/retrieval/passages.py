@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import category
 
 from society.core.errors import InputError
 from society.core.plain import list_some
@@ -21,6 +22,8 @@ TEXTS = (".txt", ".text", ".md", ".markdown", ".rst")
 PDF = ".pdf"
 MOST_CHARACTERS = 50_000_000
 """Maximum number of characters of all documents together."""
+_CONTROL = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode categories that names of documents must not have: a source is one line of UTF-8."""
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 
 
@@ -37,6 +40,8 @@ def list_documents(folder: Path) -> list[Path]:
 
     Raises `InputError` if there is none or one is a link, or where PDF files are among them and pypdf is not installed.
     """
+    if not folder.exists():
+        raise InputError(f"There is no file or folder {folder.name}.", "Correct the path of the documents.")
     if folder.is_file():
         return _checked([folder], folder)
     names: list[Path] = []
@@ -50,6 +55,10 @@ def list_documents(folder: Path) -> list[Path]:
     return _checked(sorted(names), folder)
 
 
+def _name(path: Path, folder: Path) -> str:
+    return path.name if path == folder else path.relative_to(folder).as_posix()
+
+
 def _checked(paths: list[Path], folder: Path) -> list[Path]:
     found = [path for path in paths if path.suffix.lower() in (*TEXTS, PDF)]
     if not found:
@@ -57,6 +66,13 @@ def _checked(paths: list[Path], folder: Path) -> list[Path]:
             f"{folder.name} holds no documents: {list_some([path.name for path in paths]) or 'it is empty'}.",
             f"Give files that end in {', '.join((*TEXTS, PDF))}.",
         )
+    for path in found:
+        name = _name(path, folder)
+        if any(category(sign) in _CONTROL for sign in name):
+            raise InputError(
+                f"The name of the document {name!a} has a line break or control character, or is not UTF-8.",
+                "Rename the document.",
+            )
     if any(path.suffix.lower() == PDF for path in found):
         require_pdf()
     return found
@@ -70,7 +86,7 @@ def load_passages(folder: Path, longest: int = 1000) -> list[Passage]:
     found: list[Passage] = []
     left = MOST_CHARACTERS
     for path in list_documents(folder):
-        name = path.name if folder.is_file() else path.relative_to(folder).as_posix()
+        name = _name(path, folder)
         for text, place in _read(path, name):
             left -= len(text)
             if left < 0:
@@ -114,17 +130,18 @@ def cut(text: str, longest: int) -> Iterator[tuple[str, int]]:
     Paragraphs are joined while they fit into `longest` characters; a longer one is cut between words.
     """
     text = text.replace("\r\n", "\n")
-    passage, start = "", 0
+    passage, line, counted = "", 1, 0
     for at, paragraph in _paragraphs(text):
         for offset, piece in _pieces(paragraph, longest):
             if passage and len(passage) + 2 + len(piece) > longest:
-                yield passage, _line(text, start)
+                yield passage, line
                 passage = ""
             if not passage:
                 start = at + offset
+                line, counted = line + text.count("\n", counted, start), start
             passage = f"{passage}\n\n{piece}" if passage else piece
     if passage:
-        yield passage, _line(text, start)
+        yield passage, line
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, str]]:
@@ -146,7 +163,3 @@ def _pieces(paragraph: str, longest: int) -> Iterator[tuple[int, str]]:
     words = rf"\S(?:.{{0,{longest - 2}}}\S)?(?!\S)"
     for piece in re.finditer(rf"{words}|\S{{1,{longest}}}", paragraph, re.DOTALL):
         yield piece.start(), piece[0]
-
-
-def _line(text: str, at: int) -> int:
-    return text.count("\n", 0, at) + 1

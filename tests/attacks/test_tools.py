@@ -113,6 +113,26 @@ def test_a_search_reads_no_path_that_an_agent_names(tmp_path: Path, given: str) 
     assert "root:" not in asyncio.run(tool.call(given, ToolSession((), 1, run_code)))
 
 
+def search_in(folder: Path) -> str:
+    from society.components.tools.search import Search
+
+    tool = Search.model_validate({"path": str(folder)}, context={"folders": (folder,)})
+    tool.require()
+    return f"{tool.identity()} {asyncio.run(tool.call('river', ToolSession((), 1, run_code)))}"
+
+
+@pytest.mark.needs("bm25s")
+def test_a_run_reads_documents_that_changed_since_an_earlier_run_of_the_process(tmp_path: Path) -> None:
+    """Neither size nor time tells the contents apart."""
+    found = []
+    for text in ("the river is the Seine", "the river is the Rhine"):
+        (tmp_path / "a.md").write_text(text)
+        os.utime(tmp_path / "a.md", ns=(0, 0))
+        found.append(search_in(tmp_path))
+    assert [text in result for text, result in zip(("Seine", "Rhine"), found, strict=True)] == [True, True]
+    assert found[0].split()[0] != found[1].split()[0]
+
+
 def write_scenario(folder: Path, path: str) -> Path:
     scenario = folder / "s.yaml"
     scenario.write_text(
@@ -288,6 +308,21 @@ def test_a_state_keeps_variables_and_files_and_no_failed_call() -> None:
         run_tool("x")
     with pytest.raises(ToolError, match=r'File "<code>", line 2, in f\nZeroDivisionError'):
         run_tool("def f():\n    1 / 0\nf()")
+
+
+@pytest.mark.usefixtures("_sandbox")
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        "x = 5\nimport sys\nsys.exit()",
+        "x = 5\nimport sys, io\nsys.stdout = sys.stderr = io.StringIO()",
+        "x = 5\nimport sys\nsys.stdout.close()",
+        "x = 5\nimport atexit\natexit.register(print, 'late')",
+        "x = 5\nimport threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print('late'))).start()",
+    ],
+)
+def test_earlier_code_neither_ends_nor_silences_nor_prints_into_a_later_call(earlier: str) -> None:
+    assert run_tool("import time; time.sleep(0.2); print(x)", earlier) == "5"
 
 
 def test_huge_results_are_cut_and_strange_characters_are_stored(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from society.core.errors import InputError
+from society.core.hashing import hash_path
 from society.retrieval.passages import cut, list_documents, load_passages
 
 
@@ -86,3 +88,40 @@ def test_a_broken_pdf_is_an_error_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.4 and nothing else")
     with pytest.raises(InputError, match=r"bad\.pdf cannot be read"):
         load_passages(tmp_path)
+
+
+def test_a_folder_that_is_missing_is_not_called_empty(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no file or folder nope"):
+        list_documents(tmp_path / "nope")
+
+
+@pytest.mark.parametrize("name", [b"a\nb, line 1.md", b"caf\xe9.md"])
+def test_a_name_that_cannot_be_a_source_is_refused(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / os.fsdecode(name)).write_text("text")
+    with pytest.raises(InputError, match="Rename"):
+        list_documents(tmp_path)
+
+
+def test_other_files_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("text")
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    assert [passage.source for passage in load_passages(tmp_path)] == ["a.md, line 1"]
+    assert len(hash_path(tmp_path)) == 32
+
+
+def test_each_line_of_a_document_is_counted_once() -> None:
+    """The text counts the characters in which line breaks are looked for."""
+
+    class Text(str):
+        looked_at = 0
+
+        def replace(self, *_: object) -> Text:  # type: ignore[override]
+            return self
+
+        def count(self, sign: str, start: int = 0, end: int = 0) -> int:  # type: ignore[override]
+            Text.looked_at += end - start
+            return super().count(sign, start, end)
+
+    text = Text("word\n\n" * 2000)
+    assert list(cut(text, 100))[-1][1] > 3000
+    assert 0 < Text.looked_at <= len(text)

@@ -3,6 +3,7 @@
 base         `Tool`, the base class, `ToolError`, and `ToolUse`, the bounds of a turn
 toolbox      `Toolbox`: the tools of one agent, the instructions on them, the calls in a reply
 calculator   exact arithmetic without `eval`
+notation     the notation of people and models: thousands, `15% of 200`, `5!`
 python       Python code in the sandbox, with variables that last for a turn or a debate
 search       passages of documents that fit a query
 """

@@ -6,21 +6,23 @@ import ast
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import ClassVar, Literal
+from inspect import signature
+from typing import ClassVar, Literal, Self
 
 from society.components.tools.base import Tool, ToolError, ToolSession
+from society.components.tools.notation import rewrite
+from society.core.plain import count
 
 LONGEST = 1000
 """Maximum number of characters of an expression."""
 MOST_BITS = 14_000
 """Maximum size of a number, in bits: about 4,200 digits, as many as Python turns into text."""
+CLOSE = 1e-9
+"""Maximum distance of a rounded number from a whole one that it may be, relative to its size."""
 DIGITS = 15
 """Number of significant digits of a number that is no fraction of whole numbers."""
-_SIGNS = {0xD7: "*", 0xB7: "*", 0xF7: "/", 0x2212: "-", 0x2013: "-", 0x2019: "", ord("^"): "**", ord("_"): ""}
-"""Signs of people and models, by code point, as those of the syntax."""
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 class Calculator(Tool):
@@ -46,8 +48,8 @@ def evaluate(expression: str) -> Fraction | float:
     """
     if len(expression) > LONGEST:
         raise ToolError(f"The expression has more than {LONGEST} characters.")
-    text = _THOUSANDS.sub("", expression.strip().rstrip("=? \t").translate(_SIGNS))
     try:
+        text = rewrite(expression.strip().rstrip("=? \t"))
         with warnings.catch_warnings(action="ignore"):  # of the syntax, such as of `1if`
             tree = ast.parse(text, mode="eval")
         for node in ast.walk(tree):
@@ -94,7 +96,7 @@ _BINARY: Mapping[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
-    ast.FloorDiv: lambda a, b: _exact(a // b),
+    ast.FloorDiv: lambda a, b: _whole_part(math.floor, a / b),
     ast.Mod: lambda a, b: a % b,
     ast.Pow: lambda a, b: _raise_to(a, b),
 }
@@ -111,10 +113,19 @@ def _value(node: ast.expr) -> Number:
         case ast.BinOp() if type(node.op) in _BINARY:
             return _bounded(_BINARY[type(node.op)](_value(node.left), _value(node.right)))
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _FUNCTIONS:
-            return _bounded(_FUNCTIONS[name](*map(_value, node.args)))
+            return _bounded(_apply(name, [*map(_value, node.args)]))
         case ast.Name(id="pi" | "e"):
             return math.pi if node.id == "pi" else math.e
-    raise ValueError(f"it has {type(node).__name__.lower()}, which the calculator does not know")
+    raise ValueError(f"the calculator does not know {ast.unparse(node)!r:.60}")
+
+
+def _apply(name: str, values: Sequence[Number]) -> Number:
+    """Return the value of a function. Raises `ValueError` for a wrong number of arguments."""
+    try:
+        signature(_FUNCTIONS[name]).bind(*values)
+    except TypeError:
+        raise ValueError(f"{name} does not take {count(len(values), 'number')}") from None
+    return _FUNCTIONS[name](*values)
 
 
 def _read_number(node: ast.Constant) -> Fraction:
@@ -128,8 +139,27 @@ def _read_number(node: ast.Constant) -> Fraction:
     return Fraction(written)
 
 
-def _exact(value: Number) -> Fraction:
-    return Fraction(value)
+class _Root(float):
+    """The rounded square root of a fraction that has no exact one. `square` is the fraction."""
+
+    square: Fraction
+
+    def __new__(cls, square: Fraction) -> Self:
+        root = super().__new__(cls, math.sqrt(square))
+        root.square = square
+        return root
+
+
+def _whole_part(round_to: Callable[[Number], int], value: Number) -> Number:
+    """Return the value rounded by `math.floor` or `math.ceil`: a float if the value is rounded already."""
+    if isinstance(value, Fraction):
+        return Fraction(round_to(value))
+    if not isinstance(value, _Root):
+        near = round(value)
+        return float(near if math.isclose(value, near, rel_tol=CLOSE, abs_tol=CLOSE) else round_to(value))
+    if round_to is math.floor:
+        return Fraction(math.isqrt(math.floor(value.square)))
+    return Fraction(math.isqrt(math.ceil(value.square) - 1) + 1)
 
 
 def _bounded(value: Number) -> Number:
@@ -144,17 +174,32 @@ def _bounded(value: Number) -> Number:
 
 
 def _raise_to(base: Number, exponent: Number) -> Number:
+    if isinstance(base, _Root) and isinstance(exponent, Fraction) and exponent % 2 == 0:
+        base, exponent = base.square, exponent / 2
     if isinstance(base, float) or isinstance(exponent, float) or exponent.denominator != 1:
         if isinstance(exponent, Fraction) and exponent == Fraction(1, 2):
             return _root(base)
+        if isinstance(base, Fraction) and isinstance(exponent, Fraction) and base > 0:
+            over, under = (_whole_root(part, exponent.denominator) for part in (base.numerator, base.denominator))
+            if over is not None and under is not None:
+                return _raise_to(Fraction(over, under), Fraction(exponent.numerator))
         found = float(base) ** float(exponent)
         if isinstance(found, complex):
             raise ValueError("the result is no real number")
         return float(found)
     size = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if size * abs(exponent) > 2 * MOST_BITS and abs(base) != 1:
+    if size * abs(exponent) > 2 * MOST_BITS and abs(base) not in (0, 1):
         raise OverflowError("a number is too large")
     return base ** int(exponent)
+
+
+def _whole_root(number: int, degree: int) -> int | None:
+    """Return the positive whole number whose power is `number`, or None."""
+    low, high = 1, 1 << (number.bit_length() // degree + 1)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if middle**degree < number else (low, middle)
+    return low if low**degree == number else None
 
 
 def _root(value: Number) -> Number:
@@ -163,8 +208,7 @@ def _root(value: Number) -> Number:
         raise ValueError("the square root of a negative number is no real number")
     if isinstance(value, Fraction):
         found = Fraction(math.isqrt(value.numerator), math.isqrt(value.denominator))
-        if found * found == value:
-            return found
+        return found if found * found == value else _Root(value)
     return math.sqrt(value)
 
 
@@ -173,12 +217,13 @@ def _round(value: Number, places: Number = Fraction(0)) -> Number:
     digits = _whole(places)
     if abs(digits) > 1000:
         raise OverflowError("too many places")
-    return round(_exact(value), digits)
+    found = round(Fraction(value), digits)
+    return float(found) if isinstance(value, float) else found
 
 
 def _whole(value: Number) -> int:
     if isinstance(value, float) or value.denominator != 1:
-        raise ValueError(f"{show(value)} is no whole number")
+        raise ValueError(f"{show(value)} is not exactly a whole number")
     return int(value)
 
 
@@ -197,14 +242,14 @@ def _choose(n: Number, k: Number) -> Number:
 
 _FUNCTIONS: Mapping[str, Callable[..., Number]] = {
     "abs": abs,
-    "ceil": lambda value: Fraction(math.ceil(value)),
+    "ceil": lambda value: _whole_part(math.ceil, value),
     "comb": _choose,
     "factorial": _factorial,
-    "floor": lambda value: Fraction(math.floor(value)),
+    "floor": lambda value: _whole_part(math.floor, value),
     "gcd": lambda *values: Fraction(math.gcd(*map(_whole, values))),
     "lcm": lambda *values: Fraction(math.lcm(*map(_whole, values))),
-    "max": lambda *values: max(values),
-    "min": lambda *values: min(values),
+    "max": lambda first, *more: max(first, *more) if more else first,
+    "min": lambda first, *more: min(first, *more) if more else first,
     "round": _round,
     "sqrt": _root,
 }

@@ -12,6 +12,17 @@ STATUS_RAISED = 7
 """Exit status of a program whose code raised an exception."""
 _DRIVER = f"""\
 import _ast, posix, sys
+def finish():
+    threads, pools = sys.modules.get("threading"), sys.modules.get("concurrent.futures.thread")
+    workers = pools._threads_queues if pools else ()
+    for thread in threads.enumerate() if threads else ():
+        if thread is not threads.current_thread() and not thread.daemon and thread not in workers:
+            thread.join()
+    if "atexit" in sys.modules:
+        try:
+            sys.modules["atexit"]._run_exitfuncs()
+        except BaseException:
+            pass
 def run(cells):
     *earlier, last = cells
     module = sys.modules["__main__"] = type(sys)("__main__")
@@ -24,9 +35,15 @@ def run(cells):
     hidden = posix.open("/dev/null", posix.O_WRONLY)
     for descriptor in (1, 2):
         posix.dup2(hidden, descriptor)
+    streams = sys.stdout, sys.stderr
     for cell in earlier:
-        exec(compile(cell, "<earlier code>", "exec"), main)
-    sys.stdout.flush()
+        sys.stdout, sys.stderr = [open(hidden, "w", closefd=False) for stream in streams]
+        try:
+            exec(compile(cell, "<earlier code>", "exec"), main)
+        except SystemExit:
+            pass
+        finish()
+    sys.stdout, sys.stderr = streams
     for descriptor, kept in zip((1, 2), shown):
         posix.dup2(kept, descriptor)
         posix.close(kept)
@@ -63,8 +80,8 @@ class Python(Tool):
     """Runs Python code in a process without network and files of the machine, with limits. Linux only.
 
     Only the standard library is at hand. Variables last for the turn, or for all turns of the agent in a debate: each
-    call runs the earlier code again, without its output. A call that fails leaves nothing behind. `random` begins with
-    the same seed each time.
+    call runs the earlier code again, without its output. A call that fails leaves nothing behind. Code that names
+    `random` begins with the same seed in each process; other sources of chance are not seeded.
     """
 
     kind: Literal["python"] = "python"

@@ -10,9 +10,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from society.components.tools.base import Tool, ToolSession
+from society.core.hashing import hash_path
 from society.core.identity import fingerprint
 from society.core.paths import ReadablePath
-from society.retrieval.passages import Passage, load_passages
+from society.retrieval.passages import Passage, list_documents, load_passages
 from society.retrieval.ranking import Measure, Ranking, require_measure
 
 
@@ -40,34 +41,46 @@ class Search(Tool):
 
     def require(self) -> None:
         require_measure(self.by, f"The tool {self.label!r}")
-        _load(self.path, self.passage)
+        list_documents(self.path)
+        _CONTENTS[self.path] = hash_path(self.path)
+        self._load()
 
     def identity(self) -> str:
-        return _identify(self.path, self.passage)
+        return _identify(self.path, self.passage, self._contents)
 
     async def call(self, given: str, session: ToolSession) -> str:
-        found = await asyncio.to_thread(_find, self, given)
+        found = await asyncio.to_thread(self._find, given)
         if not found:
             return "No passage has any of these words."
         return "\n\n".join(f"[{number}] {passage.source}\n{passage.text}" for number, passage in enumerate(found, 1))
 
+    @property
+    def _contents(self) -> str:
+        """The hash of the documents when they were read last."""
+        return _CONTENTS.get(self.path) or _CONTENTS.setdefault(self.path, hash_path(self.path))
 
-def _find(tool: Search, query: str) -> list[Passage]:
-    passages = _load(tool.path, tool.passage)
-    ranking = _rank(tool.path, tool.passage, tool.by)
-    return [passages[index] for index, _ in ranking.rank(query, tool.results)]
+    def _load(self) -> tuple[Passage, ...]:
+        return _load(self.path, self.passage, self._contents)
+
+    def _find(self, query: str) -> list[Passage]:
+        ranking = _rank(self.path, self.passage, self._contents, self.by)
+        return [self._load()[index] for index, _ in ranking.rank(query, self.results)]
+
+
+_CONTENTS: dict[Path, str] = {}
+"""Hashes of the folders of documents, as of the last start of a run that uses them."""
 
 
 @lru_cache(maxsize=16)
-def _load(path: Path, longest: int) -> tuple[Passage, ...]:
+def _load(path: Path, longest: int, contents: str) -> tuple[Passage, ...]:
     return tuple(load_passages(path, longest))
 
 
 @lru_cache(maxsize=16)
-def _identify(path: Path, longest: int) -> str:
-    return fingerprint([[passage.source, passage.text] for passage in _load(path, longest)])
+def _identify(path: Path, longest: int, contents: str) -> str:
+    return fingerprint([[passage.source, passage.text] for passage in _load(path, longest, contents)])
 
 
 @lru_cache(maxsize=16)
-def _rank(path: Path, longest: int, measure: Measure) -> Ranking:
-    return Ranking([passage.text for passage in _load(path, longest)], measure)
+def _rank(path: Path, longest: int, contents: str, measure: Measure) -> Ranking:
+    return Ranking([passage.text for passage in _load(path, longest, contents)], measure)
