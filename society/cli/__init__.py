@@ -115,6 +115,10 @@ def _run(arguments: list[str] | None) -> int:
     except SocietyError as error:
         say(f"society: {error}", err=True)
         return error.status
+    except SystemExit as error:  # click ends so if the reader of the output has closed it
+        if error.code == 1:
+            raise BrokenPipeError from None
+        raise
     except Exception as error:
         if (fault := _plugin_fault(error)) is None:
             raise

@@ -166,7 +166,7 @@ def test_an_outcome_that_contradicts_its_verdicts_is_refused(sound: Path, tmp_pa
 
 @pytest.mark.parametrize("losses", ["[NaN, 1.0]", "[Infinity]", "[0.5, -Infinity]"])
 def test_losses_are_finite(sound: Path, tmp_path: Path, losses: str) -> None:
-    row = f"0, 'all', '*', 'h', 'adapters/1/all', 'b', 1, '{{}}', '{losses}', 1, 0.5, ''"
+    row = f"0, 'all', '*', 'h', 'adapters/1/all', 'b', 1, '{{}}', '{losses}', 1, 0.5, '', NULL"
     run = change(sound, tmp_path, f"INSERT INTO adapters VALUES ({row})")
     with pytest.raises(RunFolderError, match=r"the column losses is .*: Input should be a finite number"):
         run.adapters()
@@ -243,7 +243,7 @@ def test_a_huge_value_is_refused_without_being_read(sound: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../other", "a/../../b", "C:\\x", "..\\x"])
 def test_adapters_stay_in_the_runs_folder(sound: Path, tmp_path: Path, path: str) -> None:
-    row = f"0, 'all', '*', 'h', '{path}', 'b', 1, '{{}}', '[0.5, 0.25]', 1, 0.5, ''"
+    row = f"0, 'all', '*', 'h', '{path}', 'b', 1, '{{}}', '[0.5, 0.25]', 1, 0.5, '', NULL"
     run = change(sound, tmp_path, f"INSERT INTO adapters VALUES ({row})")
     with pytest.raises(RunFolderError, match="leads out of the run"):
         run.adapters()
