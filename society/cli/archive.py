@@ -31,4 +31,4 @@ def command(run: Path, out: Path, restore: bool) -> None:
         restore_run(run, out)
         say(f"{out}: the run is restored.")
     else:
-        say(f"{out}: {archive_run(run, out):,} bytes. RUN is still there; delete it when you need its space.")
+        say(f"{out}: {archive_run(run, out):,} bytes. {run} is still there; delete it when you need its space.")

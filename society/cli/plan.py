@@ -149,10 +149,13 @@ def _print_costs(console: Console, plan: Plan) -> None:
 
 
 def _cost(cost: Cost) -> str:
-    time = "" if cost.seconds is None else f", about {_duration(cost.seconds)}"
-    return (
-        f"{cost.calls:,} calls, {cost.prompt_tokens:,} prompt tokens, {cost.generated_tokens:,} generated tokens{time}"
-    )
+    from society.core.plain import dollars
+
+    parts = [f"{cost.calls:,} calls", f"{cost.prompt_tokens:,} prompt tokens"]
+    parts.append(f"{cost.generated_tokens:,} generated tokens")
+    parts += [] if cost.dollars is None else [dollars(cost.dollars)]
+    parts += [] if cost.seconds is None else [f"about {_duration(cost.seconds)}"]
+    return ", ".join(parts)
 
 
 def _duration(seconds: float) -> str:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 def command(folders: tuple[Path, ...], stuck_after: float, as_json: bool) -> int:
     """Show who works on runs, how far they are, and which are stuck.
 
-    RUN may also be a folder with several runs, and is runs/ by default. The exit status is 1 if a run is stuck, was
-    killed, ended with an error, or cannot be read.
+    RUN may also be a folder with several runs, and is runs/ by default; other folders in it are left out. The exit
+    status is 1 if a run is stuck, was killed, ended with an error, waited too long for a server, or cannot be read. It
+    is 0 for runs that go on, are finished, were interrupted, or reached a limit.
 
     \b
     society status runs
@@ -36,13 +37,14 @@ def command(folders: tuple[Path, ...], stuck_after: float, as_json: bool) -> int
     """
     from society.core.errors import InputError
     from society.core.plain import natural_order
-    from society.runs.places import find_folders, is_run
+    from society.runs.places import find_folders, has_begun, is_run
     from society.runs.state import RunState
-    from society.runs.status import read_status
+    from society.runs.status import has_error, read_status
 
     rows = []
     for folder in folders or (Path("runs"),):
-        paths = [folder] if is_run(folder) else sorted(find_folders(folder), key=lambda path: natural_order(str(path)))
+        inner = [] if is_run(folder) else [path for path in find_folders(folder) if has_begun(path) or has_error(path)]
+        paths = [folder] if is_run(folder) else sorted(inner, key=lambda path: natural_order(str(path)))
         rows += [read_status(path, str(path), 60 * stuck_after) for path in paths]
     if not rows:
         raise InputError("There is no run in these folders.", "Name a folder with runs.")

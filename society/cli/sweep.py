@@ -86,7 +86,7 @@ def command(
 
     \b
     society sweep mine.yaml --vary agents.debater.count=3,5
-    society sweep mine.yaml --vary seed=0,1,2
+    society sweep mine.yaml --seeds 0,1,2
     society sweep mine.yaml --seeds 30 --index 4 --of 30
     """
     from society.core.errors import InputError
@@ -116,7 +116,7 @@ def command(
 
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
-        _print(variants, folder)
+        _print(variants, rows, folder)
     return 1 if any(row.failed or (row.missing and index is None) for row in rows) else 0
 
 
@@ -146,11 +146,12 @@ def _row(variant: Variant) -> _Row:
     )
 
 
-def _print(variants: list[Variant], folder: Path) -> None:
+def _print(variants: list[Variant], rows: list[_Row], folder: Path) -> None:
     """Print the table of methods, which fits into a terminal, and the command for paired statistics."""
     import shlex
 
     from society.cli.streams import output_width, say
+    from society.core.errors import NoCommonQuestionError
     from society.core.plain import count
     from society.metrics.method_groups import group_runs
     from society.metrics.method_tables import describe_methods
@@ -158,11 +159,29 @@ def _print(variants: list[Variant], folder: Path) -> None:
 
     whole, missing = [v.run for v in variants if not v.missing], [v for v in variants if v.missing]
     groups = group_runs(whole) if whole else []
-    if groups:
-        say(describe_methods(compare_methods(groups), output_width()))
+    compared = None
+    try:
+        compared = compare_methods(groups) if groups else None
+    except NoCommonQuestionError:
+        say(_describe_each([row for row in rows if not row.missing]))
+    if compared is not None:
+        say(describe_methods(compared, output_width()))
     if missing:
         say(f"\nNot in the table: {len(missing):,} of {count(len(variants), 'variant')}")
         say("\n".join(f"  {'  '.join(variant.overrides)}: {variant.missing}" for variant in missing))
-    if len(groups) > 1:
+    if compared is not None and len(groups) > 1:
         name = shlex.quote(groups[0].label)
         say(f"\nFor a paper: society compare {shlex.quote(str(folder))} --baseline {name} --latex")
+
+
+def _describe_each(rows: list[_Row]) -> str:
+    """Return a table with a line for each variant, each on its own questions."""
+    from society.metrics.comparison_tables import INTERVAL, layout
+
+    table = [["variant", "% right", INTERVAL, "scored debates", "generated tokens", "failed turns"]]
+    for row in rows:
+        share = "-" if row.accuracy is None else f"{100 * row.accuracy:.1f}"
+        span = "-" if row.low is None or row.high is None else f"{100 * row.low:.1f} to {100 * row.high:.1f}"
+        numbers = (f"{number:,}" for number in (row.n, row.generated_tokens, row.failed))
+        table.append(["  ".join(row.changes), share, span, *numbers])
+    return f"{layout(table, 'text')}\n\nThe variants have no question in common: no paired statistics."

@@ -7,6 +7,7 @@ SocietyError                 a message for users: the cause, then the remedy; pr
 │   ├── NoSandboxError       this machine cannot run code of models without network
 │   ├── TurnError            a turn that cannot be generated with this scenario: the run ends
 │   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
+│   ├── NoCommonQuestionError two runs of a comparison have no question in common
 │   └── RunFolderError       a run folder belongs to another scenario, or cannot be read
 │       └── FolderInUseError a process works on the run in this folder
 ├── BackendError             a model could not be loaded, or could not answer
@@ -110,6 +111,10 @@ class TurnError(InputError):
     def __init__(self, cause: str, remedy: str, role: str) -> None:
         self.role = role
         super().__init__(cause, remedy)
+
+
+class NoCommonQuestionError(InputError):
+    """Runs of a comparison without a question in common."""
 
 
 class RunFolderError(InputError):

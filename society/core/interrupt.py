@@ -148,8 +148,13 @@ class Interruption:
             self._cancel()
 
     def stop_before_next(self, error: SocietyError) -> None:
-        """Stop the run with this error as soon as a debate asks for a further reply."""
-        self._before_next = self._before_next or error
+        """Stop the run with this error as soon as a debate asks for a further reply.
+
+        A later call replaces the error, so that its message can include the replies that are finished meanwhile.
+        """
+        if self.error is not None and self.error is self._before_next:
+            self.error = error
+        self._before_next = error
 
     def stop(self, error: SocietyError) -> None:
         """Stop the run as the first signal does, with this error in place of `Interrupted`. The first error counts."""

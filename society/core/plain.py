@@ -6,6 +6,7 @@ count       a number with its noun
 list_names  names in words
 list_some   the number of names and the first of them
 duration    seconds in words
+dollars     an amount of money
 storable    a text without characters that stores refuse
 name_path   a path as one writes it in the current folder
 natural_order  a sort key of names with numbers
@@ -17,7 +18,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import zip_longest
-from math import isfinite
+from math import floor, isfinite, log10
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def dollars(amount: float) -> str:
+    """Return an amount of money with its first digits that are not zero: `$1,234.5000`, `$0.0012`, `$0.0000034`."""
+    places = 4 if not 0 < abs(amount) < 0.001 else 1 - floor(log10(abs(amount)))
+    return f"${amount:,.{places}f}"
 
 
 def name_path(path: Path) -> str:

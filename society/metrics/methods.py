@@ -8,7 +8,7 @@ from math import nan
 from pathlib import Path
 from statistics import fmean
 
-from society.core.errors import InputError
+from society.core.errors import InputError, NoCommonQuestionError
 from society.core.plain import count
 from society.metrics.compared_runs import count_expected
 from society.metrics.crossed import Estimate, Values, estimate_mean, estimate_share
@@ -85,7 +85,8 @@ def compare_methods(
     up to four methods are tested. `columns` are "accuracy", names of `COLUMNS`, and
     "kind.name" for a number of a metric of the scenario.
 
-    Raises `InputError` for unknown columns or an unknown baseline, and where two runs have other questions.
+    Raises `InputError` for unknown columns or an unknown baseline, and `NoCommonQuestionError` where two runs have
+    other questions.
     """
     groups = [run for run in runs if isinstance(run, Group)] or group_runs(runs)  # type: ignore[arg-type]
     if baseline:
@@ -129,7 +130,7 @@ def _choose_columns(names: Sequence[str], known: bool, metrics: Collection[str])
 
 
 def _shared_questions(groups: Sequence[Group], outcomes: Sequence[list[dict[Question, float]]]) -> list[Question]:
-    """Return the questions with true answers that every run has. Raises `InputError` if runs share none."""
+    """Return the questions with true answers that every run has. Raises `NoCommonQuestionError` if runs share none."""
     every = [found for method in outcomes for found in method]
     if any(every):
         _require_common(groups, [found.keys() for found in every])
@@ -137,12 +138,12 @@ def _shared_questions(groups: Sequence[Group], outcomes: Sequence[list[dict[Ques
 
 
 def _require_common(groups: Sequence[Group], every: Sequence[Set[Question]]) -> None:
-    """Raise `InputError` unless all runs have a question in common. `every` has the questions of each run."""
+    """Raise `NoCommonQuestionError` unless all runs have a question in common. `every`: the questions of each run."""
     if frozenset(every[0]).intersection(*every):
         return
     names = [run.folder.name for group in groups for run in group.runs]
     unlike = next((n for n, found in zip(names, every, strict=True) if not every[0] & found), names[-1])
-    raise InputError(
+    raise NoCommonQuestionError(
         f"{names[0]} and {unlike} have no question in common, so they cannot be compared.",
         "Name only runs with the same questions: set `task.seed`, or use `society sweep --seeds`, which does.",
     )

@@ -13,7 +13,7 @@ from textwrap import wrap
 from typing import Any
 
 from society.core.hidden_chars import reveal
-from society.core.plain import count, name_path, to_plain
+from society.core.plain import count, dollars, name_path, to_plain
 from society.core.types import Usage
 from society.metrics.compared_runs import count_expected
 from society.metrics.compute import write_tokens
@@ -109,7 +109,7 @@ class Overview:
             rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
         rows += [*_training_rows(self.iterations), *_whole_rows(self.summaries, self.iterations)]
         if self.session is not None and self.session.dollars:
-            rows.append(("price", f"${float(self.session.dollars):,.4f} for all turns of the run"))
+            rows.append(("price", f"{dollars(float(self.session.dollars))} for all turns of the run"))
         rows += self._unfinished_rows()
         if self.forgotten:
             rows.append(("deleted", f"{count(self.forgotten, 'question')}, which no number above includes"))

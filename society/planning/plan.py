@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
 from backends.base import Backend, Count, Memory
+from backends.price import FREE
 from society.core.blocking import run_blocking
 from society.core.types import Item, Turn, Usage
 from society.planning.demand import fit_backends, longest
 from society.planning.dry_run import PlannedTurn, dry_run, rough_count
 from society.planning.unstored import Unstored
-from society.runs.opening import check_adapters, open_backends
+from society.runs.opening import check_adapters, find_prices, open_backends
 from society.scenario.expand import Society
 from society.scenario.questions import Items, load_items
 from society.simulation.simulate import simulate
@@ -33,13 +34,17 @@ PRECISE = 0.07
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of a whole run. `seconds` is None without calibration."""
+    """The cost of a whole run. `seconds` is None without calibration.
+
+    `dollars` is None where all models are free, or where the price of one is not known.
+    """
 
     debates: int
     calls: int
     prompt_tokens: int
     generated_tokens: int
     seconds: float | None
+    dollars: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,15 @@ async def _calibrate(
     spent: dict[tuple[str, int], Spent] = {}
     seed, task = society.scenario.seed, society.scenario.task
 
+    price = find_price(society)
+    paid = 0.0
+
     def note(turn: Turn, replayed: bool) -> None:
+        nonlocal paid
         spent.setdefault((turn.id.item, turn.id.sample), Spent()).add(turn.usage)
+        if price is not None:
+            speaker = society.plans[turn.id.phase, turn.id.agent.partition("/")[0]]
+            paid += price(speaker.backend, turn.usage)
 
     seconds = 0.0
     played = 0
@@ -130,9 +142,21 @@ async def _calibrate(
     debates = count_debates(society, items)
     factor = debates / (played * society.scenario.samples)
     calls, prompt, generated = (sum(s.figures[i] for s in spent.values()) for i in range(3))
-    return Cost(
-        debates, round(calls * factor), round(prompt * factor), round(generated * factor), seconds * factor
-    ), played
+    calls, prompt, generated = (round(number * factor) for number in (calls, prompt, generated))
+    dollars = None if price is None else paid * factor
+    return Cost(debates, calls, prompt, generated, seconds * factor, dollars), played
+
+
+def find_price(society: Society) -> Callable[[str, Usage], float] | None:
+    """Return the function that computes the dollars of a backend's turns; None if all is free or a price unknown.
+
+    Raises `InputError` if `limits.dollars` is set and a price is not known.
+    """
+    prices = find_prices(society)
+    known = {name: price for name, price in prices.items() if price is not None}
+    if len(known) < len(prices) or all(price == FREE for price in known.values()):
+        return None
+    return lambda backend, usage: known.get(backend, FREE).cost(usage)
 
 
 @dataclass(slots=True)
@@ -172,7 +196,12 @@ def _assemble(society: Society, items: Items, counts: Mapping[str, Count]) -> Pl
     models = [turn for turn in worst if not society.scenario.backends[turn.backend].asked_person]
     replies, read = sum(turn.replies for turn in models), sum(turn.read for turn in models)
     written = sum(turn.answer * turn.replies for turn in models)
-    most = Cost(debates, debates * replies, debates * read, debates * written, None)
+    price = find_price(society)
+    dollars = None
+    if price is not None:
+        usages = ((turn.backend, Usage(turn.read, turn.answer * turn.replies)) for turn in models)
+        dollars = debates * sum(price(backend, usage) for backend, usage in usages)
+    most = Cost(debates, debates * replies, debates * read, debates * written, None, dollars)
     memory = {name: society.scenario.backends[name].memory(_adapters(society, name)) for name in used}
     contexts = {name: society.scenario.backends[name].context_tokens() for name in used}
     return Plan(debates, worst, contexts, memory, most, None, 0)

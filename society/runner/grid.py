@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from society.core.errors import InputError, ScenarioError
+from society.components.faults import faults_of
+from society.core.errors import InputError, ScenarioError, SocietyError
 from society.core.problems import make_error
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
+from society.tasks.base import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,24 @@ def make_points(
         for changes in grid
         for loaded in [_load(scenario, (*overrides, *pins), (*changes, *more), allow)]
     ]
+
+
+def have_common_question(points: Sequence[Point]) -> bool:
+    """Return whether all variants have a question in common. Variants whose task fails are left out: their runs fail.
+
+    Questions are loaded only where the tasks or their seeds differ.
+    """
+    tasks: list[tuple[Task, int]] = []
+    for point in points:
+        task = point.scenario.task
+        seed = point.scenario.seed if task.seed is None else task.seed
+        one = task, seed if task.uses_seed else 0
+        tasks += [one] if one not in tasks else []
+    asked: list[set[tuple[str, str]]] = []
+    for task, seed in tasks if len(tasks) > 1 else ():
+        with suppress(SocietyError), faults_of(task, "questions"):
+            asked.append({(item.id, item.question) for item in task.load(seed)})
+    return not asked or bool(set.intersection(*asked))
 
 
 def expand_grid(vary: Sequence[str]) -> list[tuple[str, ...]]:

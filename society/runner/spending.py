@@ -11,6 +11,7 @@ from pathlib import Path
 from backends.price import FREE
 from society.core.errors import LimitReachedError
 from society.core.interrupt import Interruption
+from society.core.plain import dollars
 from society.core.types import Turn, Usage
 from society.runs.opening import find_prices
 from society.runs.state import Session, read_sessions
@@ -84,7 +85,7 @@ class Spending(Watcher):
         if limits.tokens is not None and self.tokens >= limits.tokens:
             return make_error("tokens", f"{self.tokens:,} tokens", f"{limits.tokens:,}")
         if limits.dollars is not None and self.dollars is not None and self.dollars >= limits.dollars:
-            return make_error("dollars", f"${self.dollars:,.2f}", f"{limits.dollars:g}")
+            return make_error("dollars", dollars(self.dollars), f"{limits.dollars:g}")
         return None
 
     def _find_late(self, minutes: float) -> LimitReachedError | None:

@@ -19,13 +19,13 @@ from society.core.concurrency import gather
 from society.core.errors import FolderInUseError, InputError, SocietyError, describe_error
 from society.core.interrupt import GRACE, Interruption
 from society.executors.base import Executor
-from society.runner.grid import Point, make_points
+from society.runner.grid import Point, have_common_question, make_points
 from society.runner.parts import run_processes
 from society.runs.locking import is_running
 from society.runs.opening import find_needs
 from society.runs.places import has_begun
 from society.runs.run import Run
-from society.runs.status import ERROR, read_status
+from society.runs.status import ERROR, has_error, read_status
 from society.scenario.expand import expand
 from society.session import run_async
 from society.watcher import Watcher
@@ -80,6 +80,11 @@ def sweep(
     """
     _check_parts(index, of, jobs)
     points = make_points(scenario, vary, out, overrides, allow, seeds)
+    if not have_common_question(points):
+        log.warning(
+            "The variants have no question in common, so there will be no paired statistics. To repeat the same "
+            "questions, use --seeds in place of seed=..., or set `task.seed`."
+        )
     executor = points[0].scenario.executor
     shared = executor.shares_runs and all(point.scenario.executor == executor for point in points)
     if jobs > 1:
@@ -233,7 +238,7 @@ def _tell(error: Exception) -> str:
 
 def _describe(point: Point) -> str:
     """Return why the run of a variant is not whole; "" if it is."""
-    if not (has_begun(point.folder) or (point.folder / ERROR).exists()):
+    if not (has_begun(point.folder) or has_error(point.folder)):
         return "has not begun"
     status = read_status(point.folder)
     if status.whole:

@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from society.core.atomic import atomic_write
@@ -27,17 +27,20 @@ MARK = b"society run"
 def archive_run(folder: Path, file: Path) -> int:
     """Write the run of a folder to an archive, and return its size in bytes. Every entry is read again and checked.
 
-    Raises `RunFolderError` for a folder without a run or with links, and `InputError` if the file cannot be written.
+    Raises `RunFolderError` for a folder without a run or with links, and `InputError` if the file exists or cannot be
+    written, or if the disk of temporary files has no space for a copy of the store.
     """
     store = find_store(folder)
+    if os.path.lexists(file):
+        raise InputError(f"{file} exists.", "Choose another --out (Python: the second argument), or delete it.")
     if is_running(folder):
         raise RunFolderError(f"A process works on the run in {folder}.", "Wait for its end.")
     own_tree(folder.parent / folder.name, ".")
     try:
-        with tempfile.TemporaryDirectory(prefix="society-") as place, atomic_write(file) as part:
+        with _copy(store) as copy, atomic_write(file) as part:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.comment = MARK
-                archive.write(_copy(store, Path(place)), STORE)
+                archive.write(copy, STORE)
                 for path in _list_files(folder):
                     archive.write(path, path.relative_to(folder).as_posix())
             with zipfile.ZipFile(part) as archive:
@@ -51,13 +54,22 @@ def archive_run(folder: Path, file: Path) -> int:
     return file.stat().st_size
 
 
-def _copy(store: Path, place: Path) -> Path:
-    """Return a consistent copy of a store, without a WAL, in another folder."""
-    copy = place / STORE
-    with closing(open_database(store, read_only=True)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-        target.execute("PRAGMA journal_mode=DELETE")
-    return copy
+@contextmanager
+def _copy(store: Path) -> Iterator[Path]:
+    """Yield a consistent copy of a store, without a WAL, among the temporary files."""
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="society-"))
+            copy = Path(place) / STORE
+            with closing(open_database(store, read_only=True)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"{store} cannot be copied to {tempfile.gettempdir()}: {getattr(error, 'strerror', None) or error}.",
+                "Set the environment variable TMPDIR to a folder with as much free space as the store has bytes.",
+            ) from error
+        yield copy
 
 
 def _list_files(folder: Path) -> Iterator[Path]:

@@ -68,6 +68,11 @@ class RunStatus:
         return f"iteration {self.iteration} of {self.iterations}: {debates}{training}"
 
 
+def has_error(folder: Path) -> bool:
+    """Return whether a sweep wrote an error into this folder."""
+    return (folder / ERROR).exists()
+
+
 def read_status(folder: Path, name: str = "", stuck_after: float = STUCK) -> RunStatus:
     """Return the state of the run in a folder. A folder that cannot be read has the state "not readable"."""
     name = name or str(folder)

@@ -60,6 +60,8 @@ def test_tokens_stop_the_run_and_no_reply_is_lost(play: Play, tmp_path: Path) ->
         play("limits.tokens=200")
     assert "--set limits.tokens=..." in reached.value.remedy
     stopped = Run(tmp_path / "run")
+    assert f"has used {used(stopped):,} tokens" in reached.value.cause  # the replies in flight are part of it
+    assert stopped.sessions()[-1].reason == reached.value.cause
     assert [session.state for session in stopped.sessions()] == [RunState.LIMITED]
     assert 200 <= used(stopped) <= 200 + 2 * each * AT_ONCE * AGENTS  # replies in flight are finished
     assert stopped.count_failed() == 0
@@ -80,11 +82,12 @@ def test_a_run_that_ends_with_its_last_token_is_finished(play: Play) -> None:
 
 
 def test_dollars_stop_the_run(play: Play, tmp_path: Path) -> None:
-    with pytest.raises(LimitReachedError, match=r"has used \$[\d.]+, and `limits.dollars` allows 300"):
+    with pytest.raises(LimitReachedError, match=r"has used \$[\d.]+, and `limits.dollars` allows 300") as reached:
         play("limits.dollars=300", PRICE)
     turns = Run(tmp_path / "run").turns()
     cost = sum(turn.usage.prompt_tokens + 10 * turn.usage.generated_tokens for turn in turns)
     assert cost >= 300
+    assert f"has used ${cost:.4f}," in reached.value.cause
     session = Run(tmp_path / "run").sessions()[-1]
     assert (session.state, float(session.dollars)) == (RunState.LIMITED, cost)
     with pytest.raises(LimitReachedError):

@@ -175,3 +175,39 @@ def test_options_keep_their_order_in_repetitions(tmp_path: Path) -> None:
     (tmp_path / "scenario.yaml").write_text(f"version: 1\nname: options{text}")
     variants = sweep(tmp_path / "scenario.yaml", [], tmp_path / "sweep", seeds=3)
     assert len({tuple((row.question, row.gold) for row in variant.run.results()) for variant in variants}) == 1
+
+
+def test_variants_without_a_common_question_have_a_table_and_no_statistics(
+    scenario: Callable[..., Scenario],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scenario(TEXT.replace("limit: 20", "limit: 4"))
+    command = ["sweep", str(tmp_path / "scenario.yaml"), "--vary", "seed=0,1", "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "no question in common" in caplog.text
+    assert [line.split()[0] for line in said.splitlines() if line.startswith("seed=")] == ["seed=0", "seed=1"]
+    assert "society compare" not in said
+    assert main([*command, "--json"]) == 0
+    caplog.clear()
+    sweep(tmp_path / "scenario.yaml", ["task.limit=2,3"], tmp_path / "more")
+    sweep(tmp_path / "scenario.yaml", ["seed=0,1"], tmp_path / "same", ["task.seed=5"])
+    assert "no question in common" not in caplog.text
+
+
+def test_a_plan_foresees_dollars(
+    scenario: Callable[..., Scenario], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    price = "backends.scripted.price={prompt: 1000, generated: 10000}"
+    loaded = scenario(TEXT, price)
+    plan = make_plan(expand(loaded), calibrate=5)
+    spent = run(loaded, tmp_path / "run").sessions()[-1].dollars
+    assert plan.likely is not None
+    assert plan.likely.dollars == pytest.approx(float(spent), rel=0.2)
+    assert plan.most.dollars == pytest.approx((plan.most.prompt_tokens + 10 * plan.most.generated_tokens) / 1000)
+    assert make_plan(expand(scenario(TEXT)), calibrate=0).most.dollars is None
+    scenario(TEXT)
+    assert main(["plan", str(tmp_path / "scenario.yaml"), "--set", price, "--calibrate", "0"]) == 0
+    assert "generated tokens, $496.4800" in " ".join(capsys.readouterr().out.split())

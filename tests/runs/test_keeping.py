@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
@@ -109,6 +110,37 @@ def test_a_run_under_way_and_links_are_not_archived(whole: Run, tmp_path: Path) 
         archive_run(whole.folder, tmp_path / "run.zip")
     (whole.folder / "secret").symlink_to("/etc/passwd")
     with pytest.raises(RunFolderError, match="is a link"):
+        archive_run(whole.folder, tmp_path / "run.zip")
+    assert not (tmp_path / "run.zip").exists()
+
+
+def test_an_archive_overwrites_nothing(whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "thesis.zip"
+    other.write_bytes(b"thesis")
+    assert main(["archive", str(whole.folder), "-o", str(other)]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert other.read_bytes() == b"thesis"
+    assert main(["archive", str(whole.folder), "-o", str(tmp_path / "run.zip")]) == 0
+    assert f"{whole.folder} is still there" in capsys.readouterr().out
+
+
+def test_without_space_for_temporary_files_the_remedy_names_their_folder(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    def connect_to_small(path: str | Path, **options: Any) -> sqlite3.Connection:
+        db = connect(path, **options)
+        if not options:
+            db.execute("PRAGMA max_page_count=2")  # SQLite then raises the error of a full disk
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_small)
+    with pytest.raises(InputError, match="TMPDIR"):
+        archive_run(whole.folder, tmp_path / "run.zip")
+    monkeypatch.undo()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(InputError, match="TMPDIR"):
         archive_run(whole.folder, tmp_path / "run.zip")
     assert not (tmp_path / "run.zip").exists()
 

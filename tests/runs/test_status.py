@@ -15,7 +15,7 @@ import pytest
 from society.cli import main
 from society.core.types import Turn
 from society.runs import lease
-from society.runs.locking import hold
+from society.runs.locking import LOCK, hold
 from society.runs.state import RunState, Session, write_sessions
 from society.runs.status import RunStatus, read_status
 from society.scenario.models.scenario import Scenario
@@ -108,14 +108,38 @@ def test_a_table_of_many_runs(finished: Path, capsys: pytest.CaptureFixture[str]
     (finished.parent / "broken" / "store.sqlite").write_bytes(b"no store")
     assert main(["status", str(finished.parent)]) == 1
     said = capsys.readouterr().out
-    assert "4 runs: 2 not readable, 1 finished, 1 aborted" in said
+    assert "3 runs: 1 not readable, 1 finished, 1 aborted" in said
     assert "the disk is full" in said
     assert main(["status", str(finished.parent), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert [Path(row["run"]).name for row in found] == ["broken", "done", "empty", "first"]
+    assert [Path(row["run"]).name for row in found] == ["broken", "done", "first"]
     assert found[1]["progress"] == "6 of 6 debates"
     assert main(["status", str(finished)]) == 0
     assert main(["status", str(finished.parent / "empty")]) == 2
+
+
+def test_stray_folders_are_no_runs(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (finished.parent / "plots").mkdir()
+    (finished.parent / "plots" / "accuracy.svg").touch()
+    assert main(["status", str(finished.parent)]) == 0
+    assert "1 run: 1 finished" in capsys.readouterr().out
+    (finished.parent / "begun").mkdir()
+    (finished.parent / "begun" / LOCK).touch()
+    assert main(["status", str(finished.parent)]) == 1
+    assert "begun" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("state", [state for state in RunState if not state.is_live])
+def test_the_exit_status_is_documented(finished: Path, state: RunState, capsys: pytest.CaptureFixture[str]) -> None:
+    write_state(finished, state)
+    fault = state in (RunState.ABORTED, RunState.KILLED, RunState.EXHAUSTED)
+    assert main(["status", str(finished)]) == int(fault)
+    assert main(["status", "--help"]) == 0
+    words = {RunState.ABORTED: "ended with an error", RunState.EXHAUSTED: "waited too long", RunState.KILLED: "killed"}
+    words |= {RunState.FAILED_TURNS: "finished", RunState.LIMITED: "reached a limit"}
+    help_text = " ".join(capsys.readouterr().out.split())
+    faults, _, fine = help_text.partition("It is 0")
+    assert words.get(state, state) in (faults if fault else fine)
 
 
 def test_counts_do_not_read_the_whole_store(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
