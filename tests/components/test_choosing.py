@@ -211,7 +211,7 @@ OPEN = {"kind": "inline", "items": ["Q1", "Q2", {"question": "Q3", "gold": "3"}]
                                                ({"after": 2}, ""), ({"over": "rounds"}, "")])  # fmt: skip
 def test_a_record_that_the_questions_cannot_fill_is_reported(changes: Spec, says: str) -> None:
     made = spec({**OVER, **changes}, task=OPEN)
-    found = [problem for problem in check(made) if problem.path == "task"]
+    found = [problem for problem in check(made) if problem.path == "phases.talk.controllers.0"]
     assert [says in problem.message for problem in found] == [True] * bool(says), found
 
 
