@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from society.components.plugin_files import loaded_plugins
+from society.core.child_modules import import_path, module_command
 from society.core.interrupt import Interrupted
 
 
@@ -33,15 +34,16 @@ def run_processes(
     options.append(("--grace", f"{grace:g}"))
     if seeds != ():
         options.append(("--seeds", str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))))
-    command = [sys.executable, "-m", "society", "sweep", str(scenario), "--out", str(out), "--json"]
+    command = [*module_command("society"), "sweep", str(scenario), "--out", str(out), "--json"]
     command += [word for option in options for word in option]
+    environment = {**os.environ, "PYTHONPATH": import_path()}
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         parts = []
         for number in range(jobs):
             log = stack.enter_context((out / f"part-{number}.log").open("w"))
             words = [*command, "--index", str(number), "--of", str(jobs)]
-            parts.append(subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True))
+            parts.append(subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, env=environment))
         _wait(parts)
 
 

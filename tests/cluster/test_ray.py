@@ -146,7 +146,7 @@ def test_a_local_run_is_resumed_on_a_cluster(cluster, scenario, here, tmp_path):
 
 
 def test_runs_of_a_sweep_run_concurrently(cluster, scenario, tmp_path, monkeypatch):
-    from society.executors import cluster as module
+    from society.executors import pool as module
 
     pools, real = [], module.Pool
     monkeypatch.setattr(module, "Pool", lambda *options: pools.append(real(*options)) or pools[-1])
