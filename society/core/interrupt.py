@@ -15,7 +15,7 @@ import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -179,22 +179,23 @@ class Interruption:
         finally:
             self._leave(debate)
 
-    @asynccontextmanager
-    async def held(self, debate: Hashable = None) -> AsyncIterator[None]:
+    def held(self, debate: Hashable = None) -> AbstractAsyncContextManager[None]:
         """Delay a first request to stop until the block, a reply of this debate, ends.
 
         After a request, new blocks wait forever, so the debate cannot end.
         """
+        return _Held(self, debate)
+
+    async def _hold(self, debate: Hashable) -> None:
         if self._before_next is not None:
             self.stop(self._before_next)
         if self._asked:
             await self._wait_forever(debate)
         self._held += 1
-        try:
-            yield
-        finally:
-            self._held -= 1
-            self._leave(None)
+
+    def _release(self) -> None:
+        self._held -= 1
+        self._leave(None)
 
     @asynccontextmanager
     async def resting(self, debate: Hashable = None) -> AsyncIterator[None]:
@@ -284,3 +285,18 @@ def _belongs_to_asyncio(handler: object) -> bool:
     """Return whether `asyncio.run` has set this handler. It cancels a task that cannot end while a call blocks it."""
     method = getattr(handler, "func", None)
     return isinstance(getattr(method, "__self__", None), asyncio.Runner)
+
+
+class _Held(AbstractAsyncContextManager[None]):
+    """The block of `Interruption.held`. Every turn has one, and a class costs less than a generator."""
+
+    __slots__ = ("debate", "interruption")
+
+    def __init__(self, interruption: Interruption, debate: Hashable) -> None:
+        self.interruption, self.debate = interruption, debate
+
+    async def __aenter__(self) -> None:
+        await self.interruption._hold(self.debate)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.interruption._release()

@@ -95,7 +95,7 @@ async def ask(
         probes = await _wait_for(patience) if availability.lost else False
         wait = 0.0
         try:
-            with watch.running(), patience.during():
+            with watch, patience.during():
                 output = await _attempt(backend, request, timeout, on_piece)
             availability.answer()
             output = checked(output)

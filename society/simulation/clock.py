@@ -7,8 +7,7 @@ time in which at least one request was in flight: the busy time of the backend.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -48,16 +47,16 @@ class FairClock:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """The seconds of one turn over all attempts at it, without the waits between them."""
+    """The seconds of one turn over all attempts at it, each in a `with` block, without the waits between them."""
 
     clock: FairClock
     seconds: float = 0.0
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Add the share of the time inside the block to the turn."""
-        since = self.clock.start()
-        try:
-            yield
-        finally:
-            self.seconds += self.clock.stop(since)
+    _since: float = 0.0
+
+    def __enter__(self) -> None:
+        """Start to add the share of the time inside the block to the turn."""
+        self._since = self.clock.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += self.clock.stop(self._since)

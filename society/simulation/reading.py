@@ -144,7 +144,7 @@ class Transcript:
         """Return the agent's last `size` turns up to this step and round that are shown, oldest first."""
         found: list[Turn] = []
         for s, r, turn in reversed(self.turns.get(agent, ())):
-            if (s, r) <= (step, number) and turn.is_shown:
+            if (s < step or (s == step and r <= number)) and turn.is_shown:
                 found.append(turn)
                 if len(found) == size:
                     break
@@ -198,7 +198,7 @@ class Delivery:
     @property
     def sources(self) -> tuple[TurnId, ...]:
         """The turns that the messages come from."""
-        return tuple(message.source for message in (*self.messages, *self.to_summarize))
+        return tuple([message.source for message in (*self.messages, *self.to_summarize)])
 
 
 def deliver(

@@ -142,7 +142,7 @@ class Table(Generic[Record]):
 
     def write(self, record: Record, **encoded: object) -> tuple[Any, ...]:
         """Return the values of a row for `insert`. Columns in `encoded` take these values as they are."""
-        return self._encode_all(tuple(self.columns), record, encoded)
+        return self._encode_all(self.columns, record, encoded)
 
     def write_part(self, names: Sequence[str], record: Record, **encoded: object) -> tuple[Any, ...]:
         """Return the values of these columns alone, as `write` does."""
@@ -168,25 +168,21 @@ class Table(Generic[Record]):
         return make_builder(self.record)
 
     @cached_property
-    def _writers(self) -> dict[str, Callable[[Any], Any]]:
-        return {name: _make_writer(column.path, self._codecs[name].encode) for name, column in self.columns.items()}
+    def _writers(self) -> dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any] | None]]:
+        """By column, the functions that return its value in a record and encode this value."""
+        return {name: (attrgetter(column.path), self._codecs[name].encode) for name, column in self.columns.items()}
 
-    def _encode_all(self, names: Sequence[str], record: Record, encoded: Mapping[str, object]) -> tuple[Any, ...]:
+    def _encode_all(self, names: Iterable[str], record: Record, encoded: Mapping[str, object]) -> tuple[Any, ...]:
         writers = self._writers
-        return tuple([encoded[name] if name in encoded else writers[name](record) for name in names])
-
-
-def _make_writer(path: str, encode: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """Return a function that returns the encoded value at this path of a record."""
-    get = attrgetter(path)
-    if encode is None:
-        return get
-
-    def write(record: Any) -> Any:
-        value = get(record)
-        return None if value is None else encode(value)
-
-    return write
+        values: list[Any] = []
+        for name in names:
+            if name in encoded:
+                values.append(encoded[name])
+                continue
+            get, encode = writers[name]
+            value = get(record)
+            values.append(value if encode is None or value is None else encode(value))
+        return tuple(values)
 
 
 def derive_codec(column: Column) -> Codec:
