@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from society.cli.options import json_option, scenario_options
+from society.core.collection import collecting_seldom
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +39,7 @@ SHOWN_PERSONAS = 5
     help="Draw the graph of each round into this .svg, .png or .pdf.",
 )
 @json_option
+@collecting_seldom()
 def command(
     scenario: Path,
     overrides: tuple[str, ...],
