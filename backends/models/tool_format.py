@@ -27,6 +27,8 @@ MOST_BRACES = 1000
 _TRIED = 'a "b"\n{c} \\d'
 """A text of a call that needs escapes in JSON."""
 _LEAD = re.compile(r"(?:<[|\uff5c]?[\w/:\uff5c|]+[|\uff5c]?>|\[[A-Z_]+\]|\[|```(?:json)?|,)\s*$")
+_BEGUN = re.compile(r'\{\s*"name"\s*:\s*"([^"]{1,80})"\s*,\s*"(?:arguments|parameters)"\s*:(.*)', re.DOTALL)
+"""The beginning of a call."""
 _RISKY = re.compile("[<\\[\u25c1]")
 """Characters of a description that could begin a control token: such tools are offered in plain text."""
 
@@ -60,10 +62,17 @@ class TemplateTools:
 
 
 def with_calls(output: GenerateOutput, tools: Sequence[ToolSpec]) -> GenerateOutput:
-    """Return a reply to a request with tools: its text before the calls, and the calls."""
+    """Return a reply to a request with tools: its text before the calls, and the calls.
+
+    A call that was cut off, or is no JSON, is refused.
+    """
     before, found = read_calls(output.text)
     if not found:
-        return output
+        begun = _BEGUN.search(output.text[:LONGEST])
+        if begun is None:
+            return output
+        call = ToolCall(begun[1], begun[2].strip(), "it is incomplete.", "refused", parameter="input")
+        return replace(output, text=_without_lead(output.text[: begun.start()]), calls=(call,))
     takes = {tool.name: tool.takes for tool in tools}
     calls = tuple(
         ToolCall(name, given, parameter=parameter or takes.get(name, "input")) for name, parameter, given in found

@@ -217,10 +217,10 @@ class GenerateOutput:
 class ToolCall:
     """One call of a tool: its name, the text that it is given, and its result.
 
-    `status` is `failed` for a call whose result is an error, and `refused` for one beyond the bounds of a turn, which
-    is not made. `reply` is the reply that makes the call, without its seconds, which are part of the turn's. It is None
-    for a further call of the same reply, and for a refused call, which the last reply of the turn makes. `parameter`
-    names the text where the model called in its own format; it is "" in the plain text protocol.
+    `status` is `failed` for a call whose result is an error, and `refused` for one that is not made: it is beyond the
+    bounds of a turn, or lacks its end. `reply` is the reply that makes the call, without its seconds, which are part of
+    the turn's. It is None for a further call of the same reply, and for a refused call, which the last reply of the
+    turn makes. `parameter` names the text where the model called in its own format; in plain text, it is "".
     """
 
     tool: str

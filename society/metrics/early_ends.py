@@ -29,7 +29,7 @@ def _find_remedy(society: Society, turn: Turn) -> str:
     """Return what prevents such an end, as far as the agent's settings and its backend allow."""
     if turn.usage.defaults:
         return "Give the person more time with `time_limit` of the backend."
-    if turn.calls and turn.calls[-1].status == "refused":
+    if turn.calls and turn.calls[-1].status == "refused" and turn.calls[-1].result.startswith("the limit"):
         return "Raise tool_use.calls or tool_use.tokens of the role, or change the prompt."
     plan = society.plans.get((turn.id.phase, turn.id.agent.split("/")[0]))
     limit = _limit_thoughts(society, plan) if turn.thought or turn.usage.thought_tokens else ""

@@ -89,20 +89,22 @@ class Conversation:
                     raise
                 raise BackendError(f"After {count(len(self.calls), 'call')}: {error.cause}", error.remedy) from error
             self.usage += reply.usage
-            found = self.toolbox.find_calls(reply, bool(self.offered))
+            other_stops = any(stop != CLOSE for stop in request.sampling.stop)
+            found = self.toolbox.find_calls(reply, bool(self.offered), other_stops)
             made = await self._make(found, request.seed)
             if len(made) < len(found) or not found:
                 break
             messages = (*asked.messages, *exchange(made))
             seed = derive_seed(request.seed, "call", len(self.calls))
             asked = replace(request, messages=messages, seed=seed, sampling=self._limited(request.sampling))
-        return replace(reply, usage=self.usage, calls=tuple(self.calls))
+        text = reply.text if self.offered else self.toolbox.text_without_calls(reply)
+        return replace(reply, text=text, usage=self.usage, calls=tuple(self.calls))
 
     async def _make(self, found: Sequence[ToolCall], seed: int) -> list[ToolCall]:
         """Make the calls of one reply in order, and return those that the bounds allow. A further one is refused."""
         made: list[ToolCall] = []
         for call in found:
-            if refused := self._refuse():
+            if refused := call.result or self._refuse():
                 self._add(replace(call, status="refused", result=refused, reply=None))
                 break
             known = [*self.earlier, *(c for c in self.calls if self.toolbox.remembers(c, same_turn=True))]

@@ -143,12 +143,38 @@ def test_a_call_that_fails_is_shown_to_the_agent(
     assert turn.usage.failed_calls == (status == "failed")
 
 
-@pytest.mark.parametrize(
-    "said", ["<use calculator>1 + 1", "use calculator: 2", "<use calculator>1 +", "<use 3>x</use>"]
-)
+@pytest.mark.parametrize("said", ["use calculator: 2", "<use 3>x</use>"])
 def test_what_is_no_whole_call_is_a_text(tmp_path: Path, said: str) -> None:
     turn = play(tmp_path / "run", make([{"when": "12", "say": said}]))[0]
     assert (turn.calls, turn.text) == ((), said.removesuffix("</use>"))
+
+
+def numeric(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the scenario with answers that are numbers."""
+    return {**spec, "task": {**spec["task"], "answer": {"equal": "numeric"}}}
+
+
+@pytest.mark.parametrize("limits", [{}, {"sampling": {"max_tokens": 5}}, {"sampling": {"stop": ["\n"]}}])
+def test_no_answer_is_read_from_a_call_that_may_have_been_cut(tmp_path: Path, limits: dict[str, Any]) -> None:
+    """A half call is neither made nor answered: it ends by itself, at `max_tokens`, or at a stop text."""
+    said = "Let me see. <use calculator>12 *\n7</use>" if "stop" in str(limits) else "Let me see. <use calculator>12 *"
+    spec = numeric({**make([{"when": "12", "say": said}]), **limits})
+    turn = play(tmp_path / "run", spec)[0]
+    [call] = turn.calls
+    assert (call.status, call.given[:2], turn.answer, turn.text) == (
+        "refused",
+        "12"[: len(call.given)],
+        None,
+        "Let me see.",
+    )
+    assert turn.error.startswith("A call of calculator was refused: ")
+    assert play(tmp_path / "run", spec, resume=True)[0] == turn
+
+
+def test_no_answer_is_read_from_a_refused_call(tmp_path: Path) -> None:
+    rules = [{"when": "12|Result", "say": "More: <use calculator>17 * 391</use>"}]
+    turn = play(tmp_path / "run", numeric(make(rules, tool_use={"calls": 1})))[0]
+    assert ([call.status for call in turn.calls], turn.answer, turn.text) == (["ok", "refused"], None, "More:")
 
 
 def test_an_agent_without_tools_calls_nothing(tmp_path: Path, counted: list[str]) -> None:

@@ -66,20 +66,34 @@ class Toolbox:
         """A result of the maximum length, for estimates."""
         return "a1, " * (self.use.result // 4) + NO_MORE
 
-    def find_calls(self, reply: GenerateOutput, native: bool) -> list[ToolCall]:
-        """Return the calls of a reply, not yet made: those in the model's own format, or the first in its text."""
+    def find_calls(self, reply: GenerateOutput, native: bool, other_stops: bool = False) -> list[ToolCall]:
+        """Return the calls of a reply, not yet made: those in the model's own format, or the first in its text.
+
+        A call that may lack its end has the status `refused`. `other_stops`: see `find_call`.
+        """
         if not native:
-            call = self.find_call(reply)
+            call = self.find_call(reply, other_stops)
             return [] if call is None else [call]
         bare = replace(reply, calls=())
         return [replace(call, reply=None if place else bare) for place, call in enumerate(reply.calls)]
 
-    def find_call(self, reply: GenerateOutput) -> ToolCall | None:
-        """Return the first call in the text of a reply, not yet made. A call that was cut off is none."""
+    def find_call(self, reply: GenerateOutput, other_stops: bool = False) -> ToolCall | None:
+        """Return the first call in the text of a reply, not yet made. One that may lack its end is refused.
+
+        `other_stops`: texts beside the end of a call end a reply, and the backend does not name the one that did.
+        """
         found = _CALL.search(reply.text)
-        if found is None or not (found[3] or reply.finish_reason == "stop_text"):
+        if found is None:
             return None
-        return ToolCall(found[1], found[2].strip(), reply=reply)
+        call = ToolCall(found[1], found[2].strip(), reply=reply)
+        if found[3] or (reply.finish_reason == "stop_text" and not other_stops):
+            return call
+        why = "a stop text may have cut it" if reply.finish_reason == "stop_text" else "it is incomplete"
+        return replace(call, status="refused", result=f"{why}.", reply=None)
+
+    def text_without_calls(self, reply: GenerateOutput) -> str:
+        """Return the text of a reply without its calls, which are no part of an answer."""
+        return _CALL.sub("", reply.text).strip() if _CALL.search(reply.text) else reply.text
 
     async def make(
         self, call: ToolCall, earlier: Sequence[ToolCall], seed: int, run_code: RunCode, last: bool

@@ -160,3 +160,19 @@ def test_an_agent_calls_in_the_models_own_format(tmp_path: Path, monkeypatch: py
     plain = {**spec, "roles": {"r": {**spec["roles"]["r"], "tool_use": {"format": "text"}}}}  # type: ignore[index]
     society.run(Scenario.from_dict(plain), out=tmp_path / "plain", progress=False)
     assert requests[2].tools == ()
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        '<tool_call>\n{"name": "calculator", "arguments": {"expression": "17 * 2',
+        '[TOOL_CALLS] [{"name": "calculator", "arguments": {"expression": 17 * 2}}]',
+        '{"name": "calculator", "parameters": {"expr',
+    ],
+)
+def test_a_call_without_its_end_is_refused_and_no_part_of_the_text(cut: str) -> None:
+    reply = with_calls(GenerateOutput(f"Let me see. {cut}"), [ToolSpec("calculator", "Computes.", "expression")])
+    assert (reply.text, [(call.tool, call.status) for call in reply.calls]) == (
+        "Let me see.",
+        [("calculator", "refused")],
+    )

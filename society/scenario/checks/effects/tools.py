@@ -42,6 +42,11 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: Plans) -> Iterator
     if any(plan.role.choices or (phase.moderated and plan.name == phase.spec.moderator) for phase, plan in equipped):
         message = "cannot be called: each reply of the agent is one of a list; remove `tools`, or `choices`"
         yield Finding(("roles", name), message, "error", key=True)
+    if any(plan.sampling.stop for _, plan in equipped):
+        message = (
+            "its calls in plain text are refused: a stop text may cut a call; remove `stop` of sampling, or `tools`"
+        )
+        yield Finding(("roles", name), message, key=True)
     for i, example in enumerate(role.tool_use.examples):
         boxes = [plan.toolbox for _, plan in equipped if plan.toolbox is not None]
         if boxes and not any(example.tool in box.tools for box in boxes):
