@@ -20,7 +20,7 @@ from society.core.atomic import atomic_write
 from society.core.disks import find_own_scratch, find_scratch, find_shared
 from society.core.errors import StoreError
 from society.runs.lease import Holder
-from society.store.opening import copy_store, drop_stale_wal
+from society.store.opening import connect, copy_store, drop_stale_wal
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Mirror:
         if self._db is None:
             if not self.live.exists():
                 return
-            self._db = sqlite3.connect(self.live, check_same_thread=False)
+            self._db = connect(self.live, check_same_thread=False)
         [version] = self._db.execute("PRAGMA data_version").fetchone()  # changes with each commit of the run
         if version != self._copied:
             copy_into_place(self.live, self._kept, self._check)
@@ -152,7 +152,7 @@ def copy_into_place(store: Path, kept: Path, check: Callable[[], None]) -> None:
     check()
     whole = store.with_name("copy.sqlite")
     whole.unlink(missing_ok=True)
-    with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(whole)) as target:
+    with closing(connect(store)) as source, closing(sqlite3.connect(whole)) as target:
         target.execute("PRAGMA synchronous=OFF")
         source.backup(target)
         target.execute("PRAGMA journal_mode=DELETE")

@@ -7,8 +7,11 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from society.core.atomic import atomic_write
 from society.core.disks import find_shared
@@ -24,6 +27,10 @@ from society.store.migrate import (
 )
 from society.store.rows import TABLES
 from society.store.validate import NO_STORE, check_contents, check_schema, find_fault_in_meta, limit
+
+_Inode = tuple[int, int]
+_HEADERS = threading.RLock()
+"""Held while a header is read and while a file is noted as open."""
 
 
 def open_database(path: Path, read_only: bool, resumable: bool = False, whole: bool = True) -> sqlite3.Connection:
@@ -119,11 +126,41 @@ def _create(path: Path) -> None:
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    db = _connect_read_only(path) if read_only else sqlite3.connect(path, isolation_level=None)
+    db = _connect_read_only(path) if read_only else connect(path, isolation_level=None)
     db.row_factory = lambda cursor, row: {
         column[0]: value for column, value in zip(cursor.description, row, strict=True)
     }
     return db
+
+
+class _Connection(sqlite3.Connection):
+    """A connection to a file whose header this process must not read past SQLite."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        super().close()
+        with _HEADERS:
+            _open.pop(self, None)
+
+
+_open: WeakKeyDictionary[_Connection, _Inode | None] = WeakKeyDictionary()
+"""Files that SQLite has open in this process. Its locks on such a file end when the process opens and closes it."""
+
+
+def connect(path: Path, query: str = "", **options: Any) -> sqlite3.Connection:
+    """Connect to a store that may change meanwhile. `query` is that of a URI, and `options` are those of sqlite3."""
+    place = f"{path.as_uri()}?{query}" if query else path
+    with _HEADERS:
+        db = sqlite3.connect(place, uri=bool(query), factory=_Connection, **options)
+        _open[db] = _inode(path)
+    return db
+
+
+def _is_open(store: Path) -> bool:
+    """Return whether SQLite has a file open in this process."""
+    inode = _inode(store)
+    with _HEADERS:
+        return inode is not None and inode in list(_open.values())
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
@@ -133,12 +170,12 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     alone if it has no WAL. So is a store that was copied there whole and never changes, as on shared disks.
     """
     place = path.resolve()
-    shared = bool(find_shared(place))
+    shared = bool(find_shared(place)) and not _is_open(place)
     if _has_stale_wal(place) or (shared and not _uses_wal(place)):
         return _connect_alone(place)
     if shared:
         return _connect_copy(place)
-    db = sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    db = connect(place, "mode=ro", isolation_level=None)
     try:
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
@@ -203,21 +240,29 @@ def _has_stale_wal(store: Path) -> bool:
 
 
 def _uses_wal(store: Path) -> bool:
-    """Return whether the header of a file says that it uses a WAL."""
-    try:
-        with store.open("rb") as file:
-            return file.read(20)[18:20] != b"\1\1"
-    except OSError:
-        return True
+    """Return whether the header of a file says that it uses a WAL. It does where SQLite has the file open."""
+    with _HEADERS:
+        if _is_open(store):
+            return True
+        try:
+            with store.open("rb") as file:
+                return file.read(20)[18:20] != b"\1\1"
+        except OSError:
+            return True
 
 
 def _wal(store: Path) -> Path:
     return store.with_name(f"{store.name}-wal")
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _inode(path: Path) -> _Inode | None:
+    found = _stamp(path)
+    return None if found is None else found[:2]
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
