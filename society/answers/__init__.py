@@ -9,6 +9,7 @@ statements       the answer in an ordinary sentence; `phrases` compares such ans
 decimals         numbers with a decimal comma, written with a point
 number_finder    `find_last_number(text)`: the last number in a text
 ballots          votes and rankings by letter; `message_numbers`: by number
+ratings          a rating from 1 to 10
 confidence       the confidence that a reply states
 stance           whether a reply asserts an answer, or quotes, denies or corrects it
 thoughts, plain  a reply without its thoughts; without Markdown and LaTeX wrappers

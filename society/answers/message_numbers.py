@@ -9,8 +9,6 @@ from society.answers.stance import Stance, stance
 
 MAX_TEXT = 10_000
 """Maximum length of the text that is parsed, in characters from its end."""
-UNRATED = "No number from 1 to 10"
-"""Begin of the remark on a reply that should rate a memory and has no such number."""
 
 _NUMBER = r"\d{1,6}(?!\d|[.,]\d|\s?[/%])"
 _NEXT = rf"\s{{0,2}}(?:,\s?and\b|,|&|\band\b|\bthen\b|>|;)\s{{0,2}}#?{_NUMBER}"

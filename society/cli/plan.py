@@ -141,7 +141,9 @@ def _print_costs(console: Console, plan: Plan) -> None:
 
     console.print(Text.assemble("\n", ("Cost", "bold"), f" of {plan.debates:,} debate{'s' * (plan.debates != 1)}"))
     if plan.likely is not None:
-        console.print(f"  likely    {_cost(plan.likely)} (calibrated on {plan.calibrated_on})", soft_wrap=True)
+        on = f"the first {plan.calibrated_on}; prompts grow with memories" if plan.at_least else plan.calibrated_on
+        word = "at least" if plan.at_least else "likely  "
+        console.print(f"  {word}  {_cost(plan.likely)} (calibrated on {on})", soft_wrap=True)
     console.print(f"  at most   {_cost(plan.most)}")
     for name, memory in plan.memory.items():
         if memory is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from society.answers.agent_names import TOO_MANY, UNCLEAR, UNCLEAR_CHOICE
-from society.answers.message_numbers import UNRATED
+from society.answers.ratings import UNRATED
 from society.core.hidden_chars import reveal
 from society.core.plain import shorten
 from society.core.types import Same, Turn, Usage

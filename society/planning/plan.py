@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -20,6 +20,7 @@ from society.planning.unstored import Unstored
 from society.runs.opening import check_adapters, find_prices, open_backends
 from society.scenario.expand import Society
 from society.scenario.questions import Items, load_items
+from society.scenario.sequences import list_streams
 from society.simulation.simulate import simulate
 from society.simulation.speaker import Speaker, parse_once
 from society.training.learners import check_layers
@@ -62,6 +63,8 @@ class Plan:
     most: Cost
     likely: Cost | None
     calibrated_on: int
+    at_least: bool = False
+    """Whether `likely` is a lower bound: prompts grow with memories, and only the first questions were played."""
 
     @property
     def too_long(self) -> list[PlannedTurn]:
@@ -104,17 +107,22 @@ async def _plan(society: Society, calibrate: int) -> Plan:
         if plan.too_long:
             return plan  # a real debate might fail for the same reason
         allowed = max(MOST_TURNS // (len(plan.worst) * society.scenario.samples), 1)
-        order = _spread(items.evaluation)[: min(calibrate, allowed)]
-        likely, played = await _calibrate(society, backends, adapters, order, len(items.evaluation))
-        return replace(plan, likely=likely, calibrated_on=played)
+        batches = _choose(society, items.evaluation, min(calibrate, allowed))
+        likely, played = await _calibrate(society, backends, adapters, batches, len(items.evaluation))
+        cut = bool(society.rememberers) and not _is_apart(society) and played < len(items.evaluation)
+        return replace(plan, likely=likely, calibrated_on=played, at_least=cut)
 
 
 async def _calibrate(
-    society: Society, backends: Mapping[str, Backend], adapters: Mapping[str, str], order: Sequence[Item], items: int
+    society: Society,
+    backends: Mapping[str, Backend],
+    adapters: Mapping[str, str],
+    batches: Iterable[Sequence[Item]],
+    items: int,
 ) -> tuple[Cost, int]:
     """Return the estimated cost of all debates and the number of debates played. `items`: number of all questions.
 
-    Debates are played in batches of `BATCH` until the mean cost is precise enough. Their turns are not stored, so the
+    Batches of debates are played until the mean cost is precise enough. Their turns are not stored, so the
     estimated time is without the writing of the store, which takes less than a tenth of a millisecond a turn.
     """
     spent: dict[tuple[str, int], Spent] = {}
@@ -133,8 +141,9 @@ async def _calibrate(
     seconds = 0.0
     played = 0
     speaker = Speaker(backends, adapters, Unstored(), seed, parse_once(task.parse), note)
-    while played < len(order) and _error(spent.values(), items) > PRECISE:
-        batch = order[played : played + BATCH]
+    for batch in batches:
+        if _error(spent.values(), items) <= PRECISE:
+            break
         started = time.monotonic()
         await simulate(society, task, batch, speaker, lambda result: None)
         seconds += time.monotonic() - started
@@ -226,8 +235,26 @@ def count_debates(society: Society, items: int) -> int:
     return debates + train.questions * sum(map(train.draws, range(train.iterations)))
 
 
-def _spread(items: Sequence[Item]) -> list[Item]:
-    """Return the items in bit-reversed order of their index, so that each prefix is spread evenly over all items."""
-    bits = max(len(items) - 1, 1).bit_length()
-    order = sorted(range(len(items)), key=lambda i: int(f"{i:0{bits}b}"[::-1], 2))
-    return [items[i] for i in order]
+def _is_apart(society: Society) -> bool:
+    """Return whether no question builds on another one, so that any of them stand for all."""
+    return not society.in_sequence or society.scenario.sequence.over == "samples"
+
+
+def _choose(society: Society, items: Sequence[Item], most: int) -> Iterator[list[Item]]:
+    """Yield batches of at most `most` questions that stand for all, each in the order of the task.
+
+    Questions that build on each other are one batch: the first ones, stream by stream.
+    """
+    if not _is_apart(society):
+        streams = list_streams(society.scenario.sequence.streams, items)
+        yield [item for stream in streams for item in stream][:most]
+        return
+    order = _spread(len(items))[:most]
+    for start in range(0, len(order), BATCH):
+        yield [items[i] for i in sorted(order[start : start + BATCH])]
+
+
+def _spread(number: int) -> list[int]:
+    """Return the indices below `number` in bit-reversed order, so that each prefix is spread evenly over all."""
+    bits = max(number - 1, 1).bit_length()
+    return sorted(range(number), key=lambda i: int(f"{i:0{bits}b}"[::-1], 2))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from society.components.faults import faults_of
 from society.core.errors import InputError
 from society.core.types import Item
+from society.scenario.checks.learned import check_learned
 from society.scenario.expand import Society
 from society.scenario.models.scenario import Scenario
 from society.scenario.sequences import list_sequences, tell_times
@@ -50,13 +51,14 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
     where it names a field for them, and for controllers, metrics and memories that these questions leave without
     effect. Raises `InputError` if there are too few questions, if one lacks a field of `sequence` or `clock`, if
     `train.task` contains a question of the evaluation, or if the label is the true answer and no training question has
-    one.
+    one. Raises it also for a prompt that shows a fact which agents do not learn of some question.
     """
     scenario = society.scenario
     evaluation = _load_all(scenario.task, ("task",), scenario.seed, on_remark)
     tell_times(scenario, evaluation, range(scenario.samples))
     for place, remark in (*_remarks(scenario, evaluation), *_remark_memories(society, evaluation)):
         on_remark(place, ".".join(map(str, place)), remark)
+    _require_known(society, scenario.task, evaluation)
     if scenario.train is None:
         return Items(evaluation, [])
     if scenario.train.task is not None:
@@ -77,7 +79,16 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
             "Set `train.label: consensus`, or give the questions true answers.",
         )
     tell_times(scenario, training, range(scenario.samples))
+    _require_known(society, scenario.train.task or scenario.task, training)
     return Items(evaluation, training)
+
+
+def _require_known(society: Society, task: Task, items: Sequence[Item]) -> None:
+    """Raise `InputError` if a prompt of memories takes a fact for known that agents do not learn of a question."""
+    if society.rememberers:
+        unscored = sum(not task.scores(item) for item in items)
+        for role, problem, remedy in check_learned(society, unscored, len(items)):
+            raise InputError(f"The role {role!r} {problem}.", f"{remedy[:1].upper()}{remedy[1:]}.")
 
 
 def _remarks(scenario: Scenario, items: Sequence[Item]) -> Iterator[tuple[Place, str]]:

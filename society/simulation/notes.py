@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from society.answers.message_numbers import UNRATED, read_numbers
+from society.answers.ratings import UNRATED, read_rating
 from society.core.types import Decision, Judgement, Turn, TurnId
 from society.scenario.binding import AgentPlan
 from society.scenario.expand import NOTE, REFLECTION, PhasePlan
@@ -16,9 +16,6 @@ from society.simulation.memories import Memories, Memory
 
 if TYPE_CHECKING:
     from society.simulation.turns import Turns
-
-MOST_IMPORTANT = 10
-"""Importance of the most important memory. The least important one has 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +138,8 @@ class NoteTaker:
         what = f"{REFLECTION if memory.kind == REFLECTION else NOTE}/importance"
         more = {"outcome": author.outcome, "memories": (memory,)}
         turn = await self._speak(author, role, what, more)
-        given = [number + 1 for number in read_numbers(turn.text, MOST_IMPORTANT)]
-        if not given and turn.status == "ok":
+        rating = read_rating(turn.text)
+        if rating is None and turn.status == "ok":
             text = f"{UNRATED}: the memory has the importance 1."
             self.turns.speaker.store.annotate(turn.id, text)
-        return next(iter(given), 1)
+        return rating or 1

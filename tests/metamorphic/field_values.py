@@ -143,11 +143,15 @@ def _remembering(clock: Spec | None = None, **memory: Any) -> Spec:
         {"choose": REPLIES},
     ]
     parts = ["kind", "author", "question", "answer", "decision", "right", "gold", "importance", "time", "text"]
-    shown = f"{{% for m in memories %}}[{' '.join(f'{{{{ m.{part} }}}}' for part in parts)}] {{% endfor %}}"
+    known = " ".join(f"{{{{ m.{part} if m.{part} is not none }}}}" for part in parts)
+    shown = f"{{% for m in memories %}}[{known}] {{% endfor %}}"
+    facts = " ".join(
+        f"{{{{ outcome.{part} if outcome.{part} is not none }}}}" for part in ("decision", "right", "gold")
+    )
     roles = {
         **BASE["roles"],
         "solver": {**BASE["roles"]["solver"], "prompt": f"{PROMPT}{{{{ now }}}} {shown}"},
-        "writer": {"prompt": "Note on {{ question }} {{ outcome.decision }} {{ outcome.right }} {{ outcome.gold }}"},
+        "writer": {"prompt": f"Note on {{{{ question }}}} {facts}"},
         "brief": {"prompt": "Note briefly on {{ question }}"},
         "rater": {"prompt": "Rate {{ memories[0].text }}"},
         "strict": {"prompt": "Rate strictly {{ memories[0].text }}"},

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from society.planning.plan import Cost, Plan, make_plan
+from society.results import Run
 from society.scenario import load_scenario
 from society.scenario.expand import expand
+from society.session import run
 from society.store import Store
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
@@ -81,3 +83,33 @@ def test_few_debates_of_a_large_society_estimate_the_cost(
     plan = make_plan(expand(load_scenario(tmp_path / "small.yaml")))
     assert plan.likely is not None
     assert (plan.calibrated_on, plan.likely.debates, plan.likely.calls) == (played, 8, 64)
+
+
+REMEMBERING = """
+version: 1
+name: remembering
+task: {kind: file, path: rows.jsonl, question: question, gold: null}
+backends: {only: {kind: scripted, rules: [{say: "yes yes yes"}]}}
+roles: {v: {prompt: "{{ now }} {% for m in memories %}{{ m.text }} {% endfor %}{{ question }}"}}
+agents: {v: {role: v}}
+phases: [{name: act}]
+memory: {recall: {most: 20}}
+clock: {field: time}
+"""
+
+
+@pytest.mark.parametrize(("questions", "at_least"), [(20, False), (40, True)])
+def test_questions_that_build_on_each_other_are_played_in_their_order(
+    questions: int, at_least: bool, tmp_path: Path
+) -> None:
+    rows = [f'{{"question": "Question {i}?", "time": "2024-02-{i // 24 + 1:02} {i % 24:02}:00"}}' for i in range(100)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    (tmp_path / "r.yaml").write_text(REMEMBERING)
+    scenario = load_scenario(tmp_path / "r.yaml", [f"task.limit={questions}"], [tmp_path])
+    plan = make_plan(expand(scenario))
+    run(scenario, tmp_path / "run", progress=False)
+    read = sum(turn.usage.prompt_tokens for turn in Run(tmp_path / "run").turns())
+    assert plan.likely is not None
+    assert plan.at_least == at_least
+    assert (plan.likely.prompt_tokens < read) == at_least
+    assert (plan.likely.prompt_tokens == read) != at_least

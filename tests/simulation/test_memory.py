@@ -23,6 +23,7 @@ from society.results import Run
 from society.runs.records import load_records, sameness
 from society.runs.run import Run as StoredRun
 from society.scenario import check_scenario, load_scenario
+from society.scenario.checks.learned import LEARNED
 from society.scenario.expand import expand
 from society.scenario.questions import load_items
 from society.session import run
@@ -179,7 +180,7 @@ def test_the_scope_says_whose_memories_are_recalled(scope: str, authors: set[str
 @pytest.mark.parametrize(("feedback", "shown"), [("none", "None None None"), ("decision", "X None None"),
                                                  ("verdict", "X V None"), ("gold", "X V G")])  # fmt: skip
 def test_feedback_tells_agents_what_they_may_learn(feedback: str, shown: str, tmp_path: Path) -> None:
-    learned = "{{ %s.decision }} {{ %s.right }} {{ %s.gold }}"
+    learned = " ".join(f"{{{{ %s.{fact} if %s.{fact} is not none else 'None' }}}}" for fact in LEARNED)
     prompt = "{% for m in memories %}[" + learned.replace("%s", "m") + "] {% endfor %}{{ question }}"
     made = spec(memory={"write": "writer", "feedback": feedback}, prompt=prompt, phases=[{"name": "talk"}])
     made["roles"]["writer"] = {"prompt": "Note: {{ question }} [" + learned.replace("%s", "outcome") + "]"}
@@ -289,6 +290,13 @@ def test_the_plan_has_the_longest_prompts_and_every_kind_of_turn() -> None:
     assert next(turn for turn in turns if turn.agent == "ann-1/reflection").prompt > 20 * 30
 
 
+def telling(prompt: str, feedback: str) -> Spec:
+    """Return the scenario in which the role for notes has this prompt."""
+    made = spec(memory={"write": "writer", "feedback": feedback})
+    made["roles"]["writer"] = {"prompt": prompt}
+    return made
+
+
 MISTAKES = [
     (spec(prompt="{{ question }}"), "memory", "no prompt of its agents shows `memories`"),
     (spec(memory={"write": "wirter"}), "memory.write", "there is no role 'wirter'"),
@@ -319,6 +327,15 @@ MISTAKES = [
     (spec(clock={"start": "2023-02-13T08:00+01:00", "minutes": 5}), "clock", "has a time zone"),
     (spec(prompt=SHOWN + "{{ question }} {{ now }}"), "roles.solver", "uses `now`"),
     (spec(prompt=SHOWN + "{{ question }} {{ outcome.right }}"), "roles.solver", "uses `outcome`"),
+    (telling("{{ 'right' if outcome.right else 'wrong' }}", "none"), "roles.writer", "set `feedback: verdict`"),
+    (telling("{{ 'right' if outcome.right else 'wrong' }}", "decision"), "roles.writer", "set `feedback: verdict`"),
+    (telling("{{ outcome.gold }}", "verdict"), "roles.writer", "set `feedback: gold`"),
+    (telling("{{ outcome.decision }}", "none"), "roles.writer", "set `feedback: decision`"),
+    (
+        spec(prompt="{% for m in memories %}{{ m.right }}{% endfor %}{{ question }}"),
+        "roles.solver",
+        "shows `right` of `memories`",
+    ),
 ]
 
 
@@ -343,6 +360,26 @@ REMARKS = [
 @pytest.mark.parametrize(("made", "message"), REMARKS)
 def test_what_the_questions_cannot_do_is_reported_before_a_run(made: Spec, message: str) -> None:
     assert len([problem for problem in check(made) if message in problem.message]) == 1, check(made)
+
+
+VERDICT = "{{ 'right' if outcome.right else 'wrong' }}"
+
+
+@pytest.mark.parametrize(("prompt", "refused"), [
+    (VERDICT, True),
+    ("{{ outcome.gold }}", True),
+    ("{{ outcome.decision }}", False),
+    ("{% if outcome.right is none %}?{% else %}" + VERDICT + "{% endif %}", False),
+    ("{{ outcome.gold or 'unknown' }}", False),
+])  # fmt: skip
+def test_an_unknown_verdict_is_never_shown_as_wrong(prompt: str, refused: bool, tmp_path: Path) -> None:
+    made = telling(prompt, "gold")
+    made["task"] = {**made["task"], "items": [*ITEMS, {"question": "Why?"}]}
+    unknown = [problem for problem in check(made) if "unknown for 1 of 5 questions" in problem.message]
+    assert len(unknown) == refused
+    if refused:
+        with pytest.raises(InputError, match="unknown for 1 of 5 questions"):
+            run(made, tmp_path / "run", progress=False)
 
 
 def test_show_and_the_report_have_what_an_agent_remembered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

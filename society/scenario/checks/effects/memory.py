@@ -8,14 +8,13 @@ from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow
 from society.scenario.checks.effects.prompts import Use, find_use
+from society.scenario.checks.learned import LEARNED, check_learned
 from society.scenario.expand import NOTE, REFLECTION
 from society.scenario.models.memory import MemorySpec
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.tree import Steps
 
 SHOW = "{% for m in memories %}{{ m.text }} {% endfor %}"
-LEARNED = ("decision", "right", "gold")
-"""Facts that agents learn by `feedback`, in the order of its values."""
 
 
 def memory_levels(scenario: Scenario) -> Iterator[tuple[Steps, MemorySpec]]:
@@ -40,6 +39,8 @@ def check_memory(flow: Flow) -> Iterator[Finding]:
         message = f"is the name of turns that write memories (NAME/{name}); rename the agent"
         yield Finding(("agents", name), message, "error", key=True)
     yield from _check_prompts(flow)
+    for role, problem, remedy in check_learned(flow.society):
+        yield Finding(("roles", role), f"{problem}; {remedy}", "error", key=True)
     yield from _check_sequence(flow)
     yield from _check_clock(flow)
 
