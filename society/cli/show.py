@@ -192,22 +192,30 @@ def _turn(console: Console, names: Names, record: DebateRecord, turn: Turn, befo
     """Print the head of a turn: agent, answer, and whom it read."""
     from rich.text import Text
 
-    from society.scenario.expand import is_memory
-
     persona = names.personas.get(turn.id.agent, "")
     head = Text.assemble((turn.id.agent, "bold"), (f" ({persona})" if persona else "", "dim"), "  ")
     if turn.status == "failed":
         head.append(f"failed: {turn.error}", style="red")
     else:
         helps = record.helps(turn)
-        word = "remembers" if is_memory(turn.id.agent) else "helps"
-        answer = word if helps else names.answer(record.result.question, turn.answer or "no readable answer")
+        answer = _help(turn) if helps else names.answer(record.result.question, turn.answer or "no readable answer")
         head.append(answer, style="dim" if helps else _colour(record, turn))
         head.append(f"   {turn.error}" if turn.error else "", style="red")
         head.append("" if helps else _flip(names, record, before, turn), style="yellow")
     if turn.reads:
         head.append(f"   read {list_some([source.agent for source in turn.reads])}", style="dim")
     console.print(head)
+
+
+def _help(turn: Turn) -> str:
+    """Return what a turn without an answer does."""
+    from society.scenario.expand import is_memory
+
+    if not is_memory(turn.id.agent):
+        return "helps"
+    if turn.id.agent.endswith("/importance"):
+        return "rates a memory"
+    return "remembers" if turn.is_shown else "keeps nothing"
 
 
 def _remembered(turn: Turn, memories: Mapping[TurnId, Turn]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from society.metrics.accuracy import accuracy, score_questions
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.compared_runs import count_expected, latest, name_runs, open_run, require_common_questions
 from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
+from society.metrics.dependence import describe_dependence
 from society.metrics.lost import count_lost
 from society.metrics.proportion import Proportion
 from society.metrics.reported import Estimate, report_metrics
@@ -136,7 +137,8 @@ def compare(runs: Sequence[Run | Path | str], labels: Sequence[str] = ()) -> Com
         replace(pair, compute=match_compute((pair.first, pair.second), spent[pair.first], spent[pair.second]))
         for pair in compare_records(dict(zip(names, records, strict=True)))
     )
-    notes = (*_unfinished(scores), *_unlike(scores), *_unscored(scores), *_unpaired(pairs))
+    dependent = _dependent(names, opened)
+    notes = (*_unfinished(scores), *_unlike(scores), *_unscored(scores), *_unpaired(pairs), *dependent)
     return Comparison(scores, pairs, notes, _weigh(opened, names, records))
 
 
@@ -261,6 +263,12 @@ def _unscored(scores: Sequence[RunScore]) -> list[str]:
         else f"{s.name}: no true answers, so there is no accuracy."
         for s in some
     ]
+
+
+def _dependent(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """Return a note on each run whose debates build on each other."""
+    found = {name: describe_dependence(expand(run.scenario)) for name, run in zip(names, runs, strict=True)}
+    return [f"{name}: {text}." for name, text in found.items() if text]
 
 
 def _unpaired(pairs: Sequence[Pair]) -> list[str]:

@@ -17,6 +17,7 @@ from society.core.plain import count, dollars, name_path, to_plain
 from society.core.types import Usage
 from society.metrics.compared_runs import count_expected
 from society.metrics.compute import write_tokens
+from society.metrics.dependence import describe_dependence
 from society.metrics.flips import describe_flips
 from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.lost import describe_lost
@@ -74,6 +75,8 @@ class Overview:
     session: Session | None = None
     forgotten: int = 0
     """Number of questions that `society forget` deleted."""
+    dependent: str = ""
+    """Description of debates that build on each other."""
 
     @property
     def last(self) -> Summary | None:
@@ -111,6 +114,8 @@ class Overview:
         if self.session is not None and self.session.dollars:
             rows.append(("price", f"{dollars(float(self.session.dollars))} for all turns of the run"))
         rows += self._unfinished_rows()
+        if self.dependent:
+            rows.append(("not independent", self.dependent))
         if self.forgotten:
             rows.append(("deleted", f"{count(self.forgotten, 'question')}, which no number above includes"))
         return [*rows, ("stored in", name_path(self.folder))]
@@ -163,7 +168,7 @@ def read_overview(run: Run) -> Overview:
     deleted = count_forgotten(run.meta())
     questions, metrics = len(by_question(last)), report_metrics(society, last)
     several, session = len(society.voters) > 1, next(reversed(run.sessions()), None)
-    rest = (questions, metrics, unfinished, running, session, deleted)
+    rest = (questions, metrics, unfinished, running, session, deleted, describe_dependence(society))
     return Overview(scenario.name, run.folder, summaries, iterations, several, *rest)
 
 

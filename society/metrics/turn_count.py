@@ -6,6 +6,7 @@ import time
 
 from society.core.plain import count
 from society.scenario.expand import PhasePlan, Society
+from society.scenario.models.memory import MemorySpec
 
 ENOUGH_TURNS = 10
 """Minimum number of new turns for an estimate of the remaining time."""
@@ -16,9 +17,21 @@ ENOUGH_DEBATES = 5
 def plan_turns(society: Society) -> int:
     """Return the number of turns of a debate that ends no phase early and in which all agents speak each time.
 
-    Summaries and turns of controllers' helpers are not included.
+    It has the notes, ratings and reflections of agents, with the mean number of reflections by `every`. Summaries,
+    turns of controllers' helpers and reflections by `threshold` are not included.
     """
-    return sum(map(_turns_of, society.phases))
+    plans = {name: plan for phase in society.phases for name, plan in phase.agents.items() if name in phase.speakers}
+    return sum(map(_turns_of, society.phases)) + round(sum(_memories_of(plan.memory) for plan in plans.values()))
+
+
+def _memories_of(memory: MemorySpec) -> float:
+    """Return the mean number of turns after a debate by which an agent adds memories."""
+    if not memory.lasts:
+        return 0.0
+    every = memory.reflect.every if memory.reflect is not None else None
+    reflections = 1 / every if every is not None else 0.0
+    rated = memory.rate is not None
+    return (memory.write is not None) + reflections + (1 + reflections) * rated
 
 
 def _turns_of(phase: PhasePlan) -> int:

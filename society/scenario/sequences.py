@@ -69,14 +69,14 @@ def tell_times(scenario: Scenario, items: Sequence[Item], samples: range) -> Tim
         if scenario.clock is None:
             found.update({(item.id, sample): (float(place), "") for place, (item, sample) in enumerate(debates)})
             continue
-        times = _read_times(scenario.clock, debates)
+        times = _read_times(scenario, scenario.clock, debates)
         for (item, sample), time in zip(debates, times, strict=True):
             hours = (time - times[0]).total_seconds() / 3600
             found[item.id, sample] = (hours, as_moment(time, times[0]))
     return found
 
 
-def _read_times(clock: ClockSpec, debates: Debates) -> list[datetime]:
+def _read_times(scenario: Scenario, clock: ClockSpec, debates: Debates) -> list[datetime]:
     """Return the times of a sequence. Those of a field begin again with each further sample."""
     if not clock.field:
         return [_tell(clock, place) for place in range(len(debates))]
@@ -89,10 +89,21 @@ def _read_times(clock: ClockSpec, debates: Debates) -> list[datetime]:
         if times and time < times[-1]:
             raise InputError(
                 f"The question {item.id!r} (sample {sample + 1}) is at {time}, before the question that precedes it.",
-                "Sort the rows by `clock.field`, or set `sequence`: `over: questions`, or `streams`.",
+                _find_remedy(scenario, sample != debates[len(times) - 1][1]),
             )
         times.append(time)
     return times
+
+
+def _find_remedy(scenario: Scenario, again: bool) -> str:
+    """Return the remedy for times that go back. `again`: they do so where a further sample begins."""
+    if again:
+        return "Set `sequence`: `over: questions` or `over: samples`."
+    if scenario.task.shuffle:
+        return (
+            "Set `shuffle: false` of the task, which asks the questions in a random order, and sort the rows by time."
+        )
+    return "Sort the rows by `clock.field`, or set `sequence`: `streams`."
 
 
 def _tell(clock: ClockSpec, place: int) -> datetime:

@@ -16,6 +16,8 @@ from backends.scripted.backend import ScriptedBackend
 from society.cli import cli as main
 from society.core.errors import InputError, MissingExtraError
 from society.core.types import GenerateOutput, GenerateRequest, Turn
+from society.metrics.comparison import compare
+from society.metrics.turn_count import plan_turns
 from society.planning.dry_run import dry_run, rough_count
 from society.planning.preflight import check
 from society.report.rows import TURN, RowMaker
@@ -323,6 +325,8 @@ MISTAKES = [
     (spec(clock={"start": "2023-02-13", "minutes": 60}), "clock", "no prompt shows `now`"),
     (spec(clock={"start": "13.2.2023", "minutes": 60}), "clock", "is no date and time"),
     (spec(clock={"start": "2023-02-13"}), "clock", "needs one of"),
+    (spec(clock={"start": "2023-02-13", "minutes": 5, "times": ["08:00"]}), "clock", "has `minutes` and `times`"),
+    (spec(clock={"start": "2023-02-13", "field": "t"}), "clock", "has `start` and `field`"),
     (spec(clock={"start": "2023-02-13", "times": ["12:00", "08:00"]}), "clock", "in the order of a day"),
     (spec(clock={"start": "2023-02-13T08:00+01:00", "minutes": 5}), "clock", "has a time zone"),
     (spec(prompt=SHOWN + "{{ question }} {{ now }}"), "roles.solver", "uses `now`"),
@@ -362,6 +366,22 @@ def test_what_the_questions_cannot_do_is_reported_before_a_run(made: Spec, messa
     assert len([problem for problem in check(made) if message in problem.message]) == 1, check(made)
 
 
+@pytest.mark.parametrize(("task", "more", "remedy"), [
+    ({"shuffle": True}, {}, "Set `shuffle: false`"),
+    ({"limit": 4}, {}, "Sort the rows by `clock.field`"),
+    ({"limit": 3}, {"samples": 2, "sequence": {"over": "both"}}, "Set `sequence`: `over: questions`"),
+])  # fmt: skip
+def test_times_that_go_back_have_the_remedy_for_their_cause(
+    task: Spec, more: Spec, remedy: str, tmp_path: Path
+) -> None:
+    rows = [{"question": f"What {i}?", "answer": "5", "time": f"2024-01-0{(1, 2, 3, 1)[i]}"} for i in range(4)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = {"kind": "file", "path": str(tmp_path / "rows.jsonl"), "question": "question", "gold": "answer", **task}
+    made = spec(clock={"field": "time"}, prompt=SHOWN + "{{ now }}{{ question }}", task=found, **more)
+    [problem] = [problem for problem in check(made, allow=[tmp_path]) if "before the question" in problem.message]
+    assert remedy in problem.message
+
+
 VERDICT = "{{ 'right' if outcome.right else 'wrong' }}"
 
 
@@ -389,6 +409,7 @@ def test_show_and_the_report_have_what_an_agent_remembered(tmp_path: Path, capsy
     shown = " ".join(capsys.readouterr().out.split())
     assert "remembered question-1, ann-1/note: The capital was easy." in shown
     assert "ann-1/note remembers" in shown
+    assert "ann-1/note/importance rates a memory" in shown
     stored = StoredRun(tmp_path / "run")
     records = load_records(stored)
     society = expand(stored.scenario)
@@ -417,3 +438,43 @@ def test_recall_by_meaning_needs_its_extra_before_any_work(tmp_path: Path, monke
         run(made, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
     assert ["encoder" in problem.message for problem in check(made)] == [True]
+
+
+@pytest.mark.parametrize(("changes", "remark"), [
+    ({}, "questions build on each other"),
+    ({"samples": 2, "sequence": {"over": "samples"}}, "samples of a question build on each other"),
+    ({"memory": {}, "prompt": "{{ question }}", "phases": [{"name": "talk"}]}, ""),
+])  # fmt: skip
+def test_the_summary_and_a_comparison_say_what_is_not_independent(changes: Spec, remark: str, tmp_path: Path) -> None:
+    made = spec(**changes)
+    play(made, tmp_path / "a")
+    play({**made, "seed": 2}, tmp_path / "b")
+    shown = str(Run(tmp_path / "a").summary())
+    notes = " ".join(compare([tmp_path / "a", tmp_path / "b"]).notes)
+    assert (remark in shown and f"a: {remark}" in notes) if remark else "build on" not in shown + notes
+
+
+def test_the_estimated_number_of_turns_has_notes_ratings_and_reflections(tmp_path: Path) -> None:
+    reflect = {"role": "thinker", "every": 2}
+    memory = {"write": "writer", "rate": "rater", "reflect": reflect, "recall": {"importance": 1}}
+    made = spec("rater", "thinker", memory=memory)
+    turns = play(made, tmp_path / "run")
+    assert plan_turns(expand(load_scenario(made))) * len(ITEMS) == len(turns)
+
+
+def test_with_times_the_first_question_is_at_the_first_of_them_after_the_start(tmp_path: Path) -> None:
+    clock = {"start": "2024-02-28 09:00", "times": ["08:00", "12:00"]}
+    made = spec(prompt="{{ now }}|" + SHOWN + "{{ question }}", clock=clock, phases=[{"name": "talk"}])
+    turns = play(made, tmp_path / "run")
+    times = [turn.messages[-1].content.split("|")[0] for key, turn in turns.items() if key[3] == "ann-1"]
+    assert times[:2] == ["Wednesday 28 February 2024, 12:00", "Thursday 29 February 2024, 08:00"]
+
+
+def test_show_says_that_an_empty_note_keeps_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = spec()
+    made["backends"] = {"one": {"kind": "scripted", "rules": [{"when": "Note: ", "say": ""}, {"say": "Paris"}]}}
+    play(made, tmp_path / "run")
+    main(["show", str(tmp_path / "run"), "--number", "1"], standalone_mode=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "ann-1/note keeps nothing" in shown
+    assert "remembers" not in shown

@@ -132,11 +132,12 @@ class SequenceSpec(Component):
 class ClockSpec(Component):
     """Simulated time. Each question has a time, which prompts show as `now`, and each memory has that of its question.
 
-    The first question of a sequence is asked at `start`, and the others follow in the order of the task.
+    The first question of a sequence is asked at `start`, or at the first of `times` at or after it. The others follow
+    in the order of the task.
     """
 
     start: str = ""
-    """Date and time of the first question, such as "2023-02-13 08:00"."""
+    """Begin of the simulated time, such as "2023-02-13 08:00"."""
     minutes: int | None = Field(None, ge=1, le=LONGEST_STEP)
     """Simulated minutes from a question to the next one."""
     times: tuple[TIME_OF_DAY, ...] = ()
@@ -147,10 +148,14 @@ class ClockSpec(Component):
 
     @model_validator(mode="after")
     def _runs(self) -> Self:
-        ways = [name for name in ("minutes", "times", "field") if getattr(self, name)]
-        if len(ways) != 1:
+        ways = [f"`{name}`" for name in ("minutes", "times", "field") if getattr(self, name)]
+        if not ways:
             raise ValueError("needs one of `minutes`, `times` and `field`, which say when the next question is asked")
-        if bool(self.start) == bool(self.field):
+        if len(ways) > 1:
+            raise ValueError(f"has {' and '.join(ways)}, which exclude each other; keep one of them")
+        if self.start and self.field:
+            raise ValueError("has `start` and `field`, which exclude each other: rows have their own times; remove one")
+        if not self.start and not self.field:
             raise ValueError("needs `start`, a date and time such as 2023-02-13 08:00, or `field` in its place")
         if list(self.times) != sorted(set(self.times)):
             raise ValueError("`times` should be in the order of a day, each once")
