@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
+from society.core.exchanges import CLOSE, has_open_call
 from society.core.types import ChatMessage
 
 CHARACTERS_PER_TOKEN, TOKENS_PER_CHARACTER = 4, 2
@@ -81,6 +82,8 @@ class Question:
             return self._choose(text)
         if (size := estimate_tokens(text)) > self.longest:
             raise EntryError(f"The reply is too long: about {size:,} tokens, where {self.longest:,} are allowed.")
+        if CLOSE in self.stop and has_open_call(text):
+            raise EntryError(f"The call of a tool has no end. End it with {CLOSE}.")
         text = self._cut(text)
         return self._name(text) if self.options else text
 

@@ -91,7 +91,10 @@ class HumanBackend(Backend):
         """Raise `InputError` if `default` is no reply to such a request."""
         for request in requests if self.config.default is not None else ():
             try:
-                self._question(request).read(self.config.default or "")
+                question = self._question(request)
+                question.read(self.config.default or "")
+                if not request.choices and question.stop_in(self.config.default or "") is not None:
+                    raise EntryError("it has a stop text, and is taken as it is.")
             except EntryError as error:
                 options = f" Choose one of: {', '.join(request.choices[:12])}." if request.choices else ""
                 raise InputError(

@@ -1,6 +1,7 @@
 """The chat of a turn with calls of tools: each reply that calls tools, then the results, then the next reply.
 
 OPEN, CLOSE      the tags around a call in a text
+has_open_call    whether a text has a call without its end
 exchange         the messages that follow a reply with calls
 replies          each reply of a turn, with the chat that the model saw
 count_replies    the number of replies of a turn
@@ -9,6 +10,7 @@ own_usage        the tokens of a turn's last reply alone
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -17,6 +19,14 @@ from society.core.types import ChatMessage, GenerateOutput, ToolCall, Turn, Usag
 
 OPEN, CLOSE = "<use {name}>", "</use>"
 """Tags of a call in the plain text protocol. The closing tag is a stop sequence of the agents that have tools."""
+BEGIN = re.compile(r"<use[ \t]+[A-Za-z][\w-]{0,63}[ \t]*>")
+"""Pattern of the opening tag."""
+
+
+def has_open_call(text: str) -> bool:
+    """Return whether a text in the plain text protocol has the beginning of a call, and not its end."""
+    begun = [*BEGIN.finditer(text)]
+    return bool(begun) and CLOSE not in text[begun[-1].end() :]
 
 
 def exchange(calls: Sequence[ToolCall]) -> tuple[ChatMessage, ...]:

@@ -24,8 +24,9 @@ def minutes_of_people(society: Society, turns: Sequence[PlannedTurn], debates: i
     for turn in turns:
         if person := society.scenario.backends[turn.backend].asked_person:
             times, minutes = found.get(person, (0, 0.0))
-            each = turn.prompt * WORDS_PER_TOKEN / READ + min(turn.answer * WORDS_PER_TOKEN, REPLY) / TYPED
-            found[person] = (times + debates, minutes + debates * each)
+            typed = turn.replies * min(turn.answer * WORDS_PER_TOKEN, REPLY)
+            each = turn.read * WORDS_PER_TOKEN / READ + typed / TYPED
+            found[person] = (times + debates * turn.replies, minutes + debates * each)
     return found
 
 

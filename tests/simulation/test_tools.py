@@ -17,6 +17,7 @@ from society.core.errors import ComponentError, ScenarioError
 from society.core.exchanges import count_replies, own_usage, replies
 from society.core.types import Example, Turn
 from society.planning.dry_run import dry_run, rough_count
+from society.planning.people import minutes_of_people
 from society.report.data import build_chunk, read_runs
 from society.runs.run import Run
 from society.scenario import load_scenario
@@ -234,6 +235,14 @@ def test_the_plan_counts_all_replies_and_the_longest_chat() -> None:
     assert turn.replies == 4
     assert turn.prompt > 3 * 100
     assert turn.prompt < turn.read < 4 * turn.prompt
+
+
+def test_the_plan_counts_each_question_to_a_person_with_tools() -> None:
+    spec = make(tool_use={"calls": 3})
+    spec["backends"] = {"b": {"kind": "human"}}
+    society_ = expand(Scenario.from_dict(spec))
+    turns = dry_run(society_, load_items(society_).evaluation[0], {"b": rough_count})
+    assert minutes_of_people(society_, turns, 1)["you"][0] == 2 * 4
 
 
 def test_two_tools_of_a_name_and_tools_without_use_are_reported(tmp_path: Path) -> None:

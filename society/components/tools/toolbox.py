@@ -83,7 +83,7 @@ class Toolbox:
         `other_stops`: texts beside the end of a call end a reply, and the backend does not name the one that did.
         """
         found = _CALL.search(reply.text)
-        if found is None:
+        if found is None or reply.usage.defaults:  # a person who is away calls nothing
             return None
         call = ToolCall(found[1], found[2].strip(), reply=reply)
         if found[3] or (reply.finish_reason == "stop_text" and not other_stops):

@@ -163,6 +163,20 @@ def test_a_default_that_is_no_reply_is_refused_before_the_first_turn() -> None:
         reply_of(Human(time_limit=1, default="word " * 9), Typist("yes"), ask("Well?", max_tokens=2))
 
 
+@pytest.mark.parametrize("call", ["<use calculator>3+4</use>", "<use calculator>3+4"])
+def test_a_default_calls_no_tool(call: str) -> None:
+    request = GenerateRequest(MESSAGE, Sampling(stop=("</use>",)), 1)
+    with pytest.raises(InputError, match="is no reply for 'you'"):
+        reply_of(Human(time_limit=1, default=call), Typist("yes"), request)
+
+
+def test_a_call_without_its_end_is_asked_again() -> None:
+    typist = Typist("<use calculator>3+4", "<use calculator>3+4</use>")
+    [output] = reply_of(Human(), typist, GenerateRequest(MESSAGE, Sampling(stop=("</use>",)), 1))
+    assert (output.text, output.finish_reason) == ("<use calculator>3+4", "stop_text")
+    assert typist.asked[1].fault == "The call of a tool has no end. End it with </use>."
+
+
 def test_another_person_is_another_model() -> None:
     hashes = {Human(person=name, time_limit=limit).open().model_hash for name in ("ann", "bob") for limit in (None, 9)}
     assert len(hashes) == 2
