@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from society.core.plain import count
 from society.core.types import Turn
 from society.runs.records import DebateRecord
-from society.scenario.expand import Society
+from society.scenario.expand import Society, is_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Lost:
     failed: int = 0
     cut_off: int = 0
     unknown: int = 0
+    failed_memories: int = 0
+    """Number of failed turns that should have written or rated a memory. `failed` includes them."""
 
 
 def count_lost(society: Society, records: Sequence[DebateRecord]) -> Lost:
@@ -40,6 +42,7 @@ def count_lost(society: Society, records: Sequence[DebateRecord]) -> Lost:
         failed=sum(turn.status == "failed" for turn in turns),
         cut_off=sum(map(is_cut_off, turns)),
         unknown=sum(not record.scored for record in records),
+        failed_memories=sum(turn.status == "failed" and is_memory(turn.id.agent) for turn in turns),
     )
 
 
@@ -48,7 +51,8 @@ def describe_lost(lost: Lost) -> str:
     ties = f" ({lost.tied:,} by a tie)" if lost.tied else ""
     cut = f", {count(lost.cut_off, 'reply')} cut off at max_tokens" if lost.cut_off else ""
     unread = f"{count(lost.unreadable, 'unreadable answer')}, {count(lost.failed, 'failed turn')}"
-    return f"{lost.undecided:,} undecided{ties}, {unread}{cut}"
+    notes = f" ({lost.failed_memories:,} by notes or ratings of memories)" if lost.failed_memories else ""
+    return f"{lost.undecided:,} undecided{ties}, {unread}{notes}{cut}"
 
 
 def _count_unreadable(record: DebateRecord, voters: Sequence[str]) -> int:

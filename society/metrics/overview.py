@@ -77,6 +77,8 @@ class Overview:
     """Number of questions that `society forget` deleted."""
     dependent: str = ""
     """Description of debates that build on each other."""
+    reused: int = 0
+    """Number of turns that were taken from other runs."""
 
     @property
     def last(self) -> Summary | None:
@@ -114,6 +116,8 @@ class Overview:
         if self.session is not None and self.session.dollars:
             rows.append(("price", f"{dollars(float(self.session.dollars))} for all turns of the run"))
         rows += self._unfinished_rows()
+        if self.reused:
+            rows.append(("reused", f"{count(self.reused, 'turn')} taken from other runs"))
         if self.dependent:
             rows.append(("not independent", self.dependent))
         if self.forgotten:
@@ -168,8 +172,9 @@ def read_overview(run: Run) -> Overview:
     deleted = count_forgotten(run.meta())
     questions, metrics = len(by_question(last)), report_metrics(society, last)
     several, session = len(society.voters) > 1, next(reversed(run.sessions()), None)
-    rest = (questions, metrics, unfinished, running, session, deleted, describe_dependence(society))
-    return Overview(scenario.name, run.folder, summaries, iterations, several, *rest)
+    rest = (questions, metrics, unfinished, running, session, deleted)
+    more = (describe_dependence(society), run.count_reused())
+    return Overview(scenario.name, run.folder, summaries, iterations, several, *rest, *more)
 
 
 def describe_unfinished(run: Run, reached: int, debates: int) -> str:

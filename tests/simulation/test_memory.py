@@ -274,6 +274,7 @@ def test_a_failed_note_is_no_memory_and_is_counted(tmp_path: Path) -> None:
     assert [len(shown) for shown in recalled(made, tmp_path / "run")] == [0, 0, 1, 2]
     failed = [turn.id.agent for turn in Run(tmp_path / "run").turns() if turn.status == "failed"]
     assert failed == ["ann-1/note", "ann-2/note"]
+    assert "2 failed turns (2 by notes or ratings of memories)" in str(Run(tmp_path / "run").summary())
 
 
 def test_the_plan_has_the_longest_prompts_and_every_kind_of_turn() -> None:
@@ -326,6 +327,7 @@ MISTAKES = [
     (spec(clock={"start": "13.2.2023", "minutes": 60}), "clock", "is no date and time"),
     (spec(clock={"start": "2023-02-13"}), "clock", "needs one of"),
     (spec(clock={"start": "2023-02-13", "minutes": 5, "times": ["08:00"]}), "clock", "has `minutes` and `times`"),
+    (spec(clock={"start": "2023-02-13 08:00:30", "minutes": 5}), "clock", "has seconds"),
     (spec(clock={"start": "2023-02-13", "field": "t"}), "clock", "has `start` and `field`"),
     (spec(clock={"start": "2023-02-13", "times": ["12:00", "08:00"]}), "clock", "in the order of a day"),
     (spec(clock={"start": "2023-02-13T08:00+01:00", "minutes": 5}), "clock", "has a time zone"),
@@ -478,3 +480,10 @@ def test_show_says_that_an_empty_note_keeps_nothing(tmp_path: Path, capsys: pyte
     shown = " ".join(capsys.readouterr().out.split())
     assert "ann-1/note keeps nothing" in shown
     assert "remembers" not in shown
+
+
+def test_the_summary_counts_turns_from_other_runs(tmp_path: Path) -> None:
+    play(spec(), tmp_path / "a")
+    run(spec(), tmp_path / "b", progress=False, reuse=[tmp_path / "a"])
+    shown = [str(Run(tmp_path / name).summary()) for name in "ab"]
+    assert ["24 turns taken from other runs" in text for text in shown] == [False, True]

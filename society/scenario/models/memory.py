@@ -159,8 +159,8 @@ class ClockSpec(Component):
             raise ValueError("needs `start`, a date and time such as 2023-02-13 08:00, or `field` in its place")
         if list(self.times) != sorted(set(self.times)):
             raise ValueError("`times` should be in the order of a day, each once")
-        if self.start:
-            read_time(self.start)
+        if self.start and read_time(self.start).second:
+            raise ValueError("`start` has seconds, which no prompt shows; write hours and minutes")
         return self
 
     def tell(self, place: int) -> datetime:
