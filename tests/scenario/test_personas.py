@@ -168,3 +168,17 @@ def test_a_thousand_personas_are_read_and_checked(tmp_path: Path) -> None:
     assert len(personas(path)) == 1000
     with pytest.raises(ScenarioError):
         load_scenario(path, "agents.citizen.personas=gone.csv")
+
+
+def test_a_list_in_place_of_a_file_has_the_key_for_lists() -> None:
+    made = {
+        "version": 1,
+        "name": "listed",
+        "task": {"kind": "inline", "items": ["one"]},
+        "backends": {"dry": {"kind": "scripted", "rules": [{"say": "yes"}]}},
+        "roles": {"v": {"prompt": "{{ persona }} {{ question }}"}},
+        "agents": {"v": {"role": "v", "personas": ["a", "b"]}},
+        "phases": [{"name": "act"}],
+    }
+    [problem] = check_scenario(made)
+    assert (problem.path, "write a list of personas as `persona`" in problem.message) == ("agents.v.personas", True)

@@ -46,9 +46,11 @@ def expand_personas(root: Node, folders: Sequence[Path], problems: list[Problem]
 
 def _expand(name: str, spec: Node, folders: Sequence[Path], problems: list[Problem]) -> Node:
     link = spec.value.get("personas") if isinstance(spec.value, dict) else None
-    if link is None or not isinstance(link.value, str):
+    if link is None or not isinstance(link.value, str | list):
         return spec
     try:
+        if isinstance(link.value, list):
+            raise UnreadableError(link.key, "is the path of a file; write a list of personas as `persona`")
         if "persona" in spec.value:
             raise UnreadableError(link.key, "cannot stand beside `persona`; remove one of them")
         rows = _read(link, folders, problems)
