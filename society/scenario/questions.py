@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from society.components.faults import faults_of
 from society.core.errors import InputError
+from society.core.plain import count
 from society.core.types import Item
 from society.scenario.checks.learned import check_learned
 from society.scenario.expand import Society
@@ -52,6 +53,14 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
     effect. Raises `InputError` if there are too few questions, if one lacks a field of `sequence` or `clock`, if
     `train.task` contains a question of the evaluation, or if the label is the true answer and no training question has
     one. Raises it also for a prompt that shows a fact which agents do not learn of some question.
+
+
+    No question is in both lists, compared by `normal_question`, and no id. If both come from one task, the training
+    questions skip those of the evaluation. `on_remark` is called for a task with repeated questions, or without true
+    answers where it names a field for them, and for controllers, metrics and memories that these questions leave
+    without effect. Raises `InputError` if there are too few questions, if one lacks a field of `sequence` or `clock`,
+    if `train.task` contains a question or an id of the evaluation, or if the label is the true answer and no training
+    question has one.
     """
     scenario = society.scenario
     evaluation = _load_all(scenario.task, ("task",), scenario.seed, on_remark)
@@ -70,8 +79,10 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
     if shared:
         raise InputError(
             f"{len(shared)} questions are in both the training and the evaluation set, such as {min(shared)!r:.100}.",
-            "Change `offset` or `limit`, or use another `train.task`: the two sets must be disjoint.",
+            scenario.task.disjoint
+            or "Change `offset` or `limit`, or use another `train.task`: the two sets must be disjoint.",
         )
+    _check_ids(scenario, evaluation, training)
     kinds = [str(getattr(rule, "kind", "")) for rule in scenario.train.labels if rule.needs_truth]
     if kinds and not any(map((scenario.train.task or scenario.task).scores, training)):
         raise InputError(
@@ -89,6 +100,20 @@ def _require_known(society: Society, task: Task, items: Sequence[Item]) -> None:
         unscored = sum(not task.scores(item) for item in items)
         for role, problem, remedy in check_learned(society, unscored, len(items)):
             raise InputError(f"The role {role!r} {problem}.", f"{remedy[:1].upper()}{remedy[1:]}.")
+
+
+def _check_ids(scenario: Scenario, evaluation: Sequence[Item], training: Sequence[Item]) -> None:
+    """Raise `InputError` if training and evaluation share an id, by which a run stores the turns of a question."""
+    shared = {item.id for item in evaluation} & {item.id for item in training}
+    if not shared:
+        return
+    raise InputError(
+        f"The ids of {count(len(shared), 'question')} are in both the training and the evaluation set, such as "
+        f"{min(shared)!r:.100}.",
+        scenario.task.disjoint
+        or "Set `id` of a task to a field with other values, rename a file, or set another "
+        "`seed`: a run keeps turns by the id of their question.",
+    )
 
 
 def _remarks(scenario: Scenario, items: Sequence[Item]) -> Iterator[tuple[Place, str]]:

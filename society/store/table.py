@@ -169,7 +169,7 @@ class Table(Generic[Record]):
 
     @cached_property
     def _writers(self) -> dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any] | None]]:
-        """By column, the functions that return its value in a record and encode this value."""
+        """The functions that return the value of a column in a record, and that encode this value, by column."""
         return {name: (attrgetter(column.path), self._codecs[name].encode) for name, column in self.columns.items()}
 
     def _encode_all(self, names: Iterable[str], record: Record, encoded: Mapping[str, object]) -> tuple[Any, ...]:

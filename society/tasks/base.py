@@ -49,6 +49,8 @@ class Task(Component, ABC):
     """Default rules that parse and compare the answers of this task."""
     generated: ClassVar[bool] = False
     """Whether `questions` is an endless generator. Generated questions are already in random order."""
+    disjoint: ClassVar[str] = ""
+    """Remedy where training and evaluation share a question, if there is one other than `offset` and `limit`."""
 
     limit: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of questions. By default all."""

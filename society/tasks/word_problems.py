@@ -20,8 +20,8 @@ StepCounts = Annotated[tuple[Literal[1, 2, 3], ...], Field(strict=False, min_len
 class WordProblems(Task):
     """Word problems of one to three steps of +, - and *, each solvable in several equally valid ways.
 
-    A combination of template and numbers occurs once, whatever the names and items, so training and evaluation share
-    none.
+    A combination of template and numbers occurs once, whatever the names and items. So training questions that follow
+    those of the evaluation share none with them. A `train.task` with another seed needs the other `half`.
     """
 
     kind: Literal["word_problems"] = "word_problems"
@@ -39,6 +39,7 @@ class WordProblems(Task):
 
     standard: ClassVar[AnswerFormat] = AnswerFormat(extract=("hash", "boxed", "last_number"), equal="numeric")
     generated: ClassVar[bool] = True
+    disjoint: ClassVar[str] = "Set `half: first` in one of the tasks and `half: second` in the other."
 
     def questions(self, seed: int) -> Iterable[Item]:
         """Yield random problems until no new combination of template and numbers is found."""

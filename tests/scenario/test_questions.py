@@ -104,6 +104,29 @@ def test_another_task_must_share_no_question(tmp_path: Path) -> None:
         load_items(expand(load("train.task={kind: jsonl, path: questions.jsonl, offset: 3}")))
 
 
+def test_another_task_must_share_no_id(tmp_path: Path) -> None:
+    """Turns are stored by the id of their question, so turns of one question would replace those of the other."""
+    load = write(tmp_path, ["one", "two", "three"])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "questions.jsonl").write_text('{"question": "four", "answer": "1", "nr": "d"}')
+    other = "kind: jsonl, path: other/questions.jsonl"
+    with pytest.raises(InputError, match="ids of 1 question are in both the training and the evaluation") as caught:
+        load_items(expand(load(f"train.task={{{other}}}")))
+    assert "rename a file" in caught.value.remedy
+    assert len(load_items(expand(load(f"train.task={{{other}, id: nr}}"))).every) == 4
+
+
+def test_word_problems_of_two_seeds_need_halves(tmp_path: Path) -> None:
+    load = write(tmp_path, ["one"])
+    task = "{kind: word_problems, steps: [1], high: 10, limit: 50"
+    seeds = [f"task={task}, seed: 1}}", f"train.task={task}, seed: 2}}"]
+    with pytest.raises(InputError, match="in both the training and the evaluation set") as caught:
+        load_items(expand(load(*seeds)))
+    assert "half: first" in caught.value.remedy
+    halves = [f"task={task}, seed: 1, half: first}}", f"train.task={task}, seed: 2, half: second}}"]
+    assert len(load_items(expand(load(*halves))).every) == 100
+
+
 def test_repeated_questions_are_counted_in_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"question": f"{n % 3} + 1?", "answer": n % 3 + 1} for n in range(5)]
     (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
