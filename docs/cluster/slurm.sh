@@ -66,8 +66,9 @@ wait "$run" || status=$?
 if $again; then
     status=0
     wait "$run" || status=$?  # the first one ended with the signal
-    if [ "$status" -ne 0 ]; then
-        scontrol requeue "$SLURM_JOB_ID"
-    fi
+    case $status in
+    0 | 2 | 3 | 5) ;; # finished, or a wrong input, an error or a limit that would be met again
+    *) scontrol requeue "$SLURM_JOB_ID" ;;
+    esac
 fi
 exit "$status"

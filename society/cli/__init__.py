@@ -53,6 +53,14 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"society.cli.{name}").command
         return with_plugins(command)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. After Ctrl-C on a terminal, a line break follows its ^C; JSON logs have no empty line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            say(err=True)
+            raise click.Abort from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands in sections, each with its first sentence."""
         for section, names in SECTIONS.items():

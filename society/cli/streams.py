@@ -23,8 +23,9 @@ from society.core.hidden_chars import reveal
 def say(text: object = "", err: bool = False) -> None:
     """Print one text, with hidden characters shown as numbers. With JSON logs, an error is one of their lines."""
     logs = sys.modules.get("society.runner.logs")
-    if err and logs is not None and logs.as_json and str(text).strip():
-        logging.getLogger("society.cli").warning(str(text).strip())
+    if err and logs is not None and logs.as_json:
+        if str(text).strip():
+            logging.getLogger("society.cli").warning(str(text).strip())
         return
     click.echo(reveal(str(text)), file=sys.stderr if err else sys.stdout)  # click would write UTF-8 to ASCII streams
 

@@ -58,7 +58,7 @@ def _read_seeds(context: click.Context, parameter: click.Parameter, text: str | 
     help="Repeat each variant with N seeds, or with these: the same questions, other draws.",
 )
 @click.option("--index", type=int, metavar="K", help="Run part K of --of N parts, from 0: a task of an array job.")
-@click.option("--of", type=int, default=1, metavar="N", help="Number of parts.")
+@click.option("--of", type=int, metavar="N", help="Number of parts.")
 @click.option("--jobs", type=int, default=1, metavar="N", help="Run variants in N processes at the same time.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the runs. [default: runs/sweep-NAME]")
 @grace_option
@@ -71,7 +71,7 @@ def command(
     vary: tuple[str, ...],
     seeds: list[int] | int | None,
     index: int | None,
-    of: int,
+    of: int | None,
     jobs: int,
     out: Path | None,
     grace: float,

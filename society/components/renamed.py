@@ -1,4 +1,4 @@
-"""Former names of fields, which go on working in YAML, in `--set` and in stored runs.
+"""Former names and defaults of fields. Names go on working in YAML, in `--set` and in stored runs.
 
 A field names them in `validation_alias=AliasChoices(NAME, FORMER, ...)`.
 """
@@ -14,6 +14,8 @@ from pydantic import AliasChoices
 from society.components.registry import NOUNS, clear_with_kinds, kinds
 
 Value = TypeVar("Value")
+ANSWERS = {"extract": ["boxed", "hash", "line"], "equal": "exact", "tolerance": 1e-6}
+"""Former values in stored definitions of options of `answer` that a scenario leaves out. They are None today."""
 
 
 @cache
@@ -47,3 +49,14 @@ def rename_all(data: Any) -> Any:
     if not isinstance(data, dict):
         return data
     return {key: rename_all(item) for key, item in rename_keys(data, data.get("kind")).items()}
+
+
+def drop_defaults(stored: Any, now: Any) -> Any:
+    """Return a stored definition with None for each former default in it of an option that `now` leaves out."""
+    if not isinstance(stored, dict) or not isinstance(now, dict):
+        return stored
+    found = {key: drop_defaults(value, now.get(key)) for key, value in stored.items()}
+    if isinstance(answer := found.get("answer"), dict) and isinstance(present := now.get("answer"), dict):
+        former = [key for key, value in ANSWERS.items() if answer.get(key) == value and present.get(key, value) is None]
+        found["answer"] = answer | dict.fromkeys(former)
+    return found

@@ -59,7 +59,7 @@ def sweep(
     watch: Watch | None = None,
     seeds: Sequence[int] | int = (),
     index: int | None = None,
-    of: int = 1,
+    of: int | None = None,
     jobs: int = 1,
     grace: float = GRACE,
 ) -> list[Variant]:
@@ -78,7 +78,7 @@ def sweep(
     first error is raised. On a shared executor, leaders run first, then all others at the same time, without watchers.
     Raises what `load_scenario` raises.
     """
-    _check_parts(index, of, jobs)
+    parts = _check_parts(index, of, jobs)
     points = make_points(scenario, vary, out, overrides, allow, seeds)
     if not have_common_question(points):
         log.warning(
@@ -93,9 +93,9 @@ def sweep(
                 f"--jobs {jobs}: the executor of this scenario runs variants at the same time itself.",
                 "Set executor.runs, and leave out --jobs.",
             )
-        run_processes(scenario, vary, out, overrides, allow, seeds, jobs, grace)
+        run_processes(scenario, vary, out, overrides, allow, seeds, min(jobs, len(points)), grace)
         return [_conclude(point, None) for point in points]
-    work = _Work(points, index, of, watch, grace)
+    work = _Work(points, index, parts, watch, grace)
     if shared:
         with Interruption(grace) as work.interruption:
             run_blocking(work.run_side_by_side())
@@ -106,16 +106,20 @@ def sweep(
     return [_conclude(point, work.errors.get(point.folder)) for point in points]
 
 
-def _check_parts(index: int | None, of: int, jobs: int) -> None:
-    """Raise `InputError` for parts that there are not."""
-    if of < 1 or not (index is None or 0 <= index < of):
+def _check_parts(index: int | None, of: int | None, jobs: int) -> int:
+    """Return the number of parts. Raises `InputError` for parts that there are not."""
+    number = 1 if of is None else of
+    if index is not None and of is None:
+        raise InputError(f"--index {index} needs --of.", "Give the number of parts, such as --of 4.")
+    if number < 1 or not (index is None or 0 <= index < number):
         raise InputError(
-            f"There is no part {index} of {of}.", f"Parts are counted from 0: give --index 0 to {max(of, 1) - 1}."
+            f"There is no part {index} of {of}.", f"Parts are counted from 0: give --index 0 to {max(number, 1) - 1}."
         )
-    if index is None and of > 1:
+    if index is None and number > 1:
         raise InputError(f"--of {of} needs --index.", "Give the number of this part, from 0.")
     if jobs < 1 or (jobs > 1 and index is not None):
         raise InputError(f"--jobs {jobs} cannot be used here.", "Give a number from 1, without --index.")
+    return number
 
 
 @dataclass

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from society.components.plugin_files import loaded_plugins, require_current
-from society.components.renamed import rename_all
+from society.components.renamed import drop_defaults, rename_all
 from society.core.definition import contents, defining, difference
 from society.core.disks import find_shared
 from society.core.errors import InputError, RunFolderError
@@ -239,7 +239,8 @@ class RunFolder:
         The stored scenario is compared as this society understands it. So an option that a newer society has added
         does not count where both leave it out. A default that has changed since counts.
         """
-        now, stored = defining(self._scenario), rename_all(read_object(meta, "definition"))
+        now = defining(self._scenario)
+        stored = drop_defaults(rename_all(read_object(meta, "definition")), now)
         try:
             before = Scenario.model_validate_json(meta["scenario"], context=stored_in(None))
         except (ValueError, RecursionError):

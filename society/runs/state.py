@@ -60,13 +60,16 @@ MEANINGS: Mapping[RunState, tuple[int | None, str]] = {
     RunState.FAILED_TURNS: (1, "The run is finished, and some turns failed. Resuming tries them again."),
     RunState.ABORTED: (
         SocietyError.status,
-        "An error ended the run, such as a full disk or 25 failed turns in a row. An input that cannot be used has "
-        f"the status {InputError.status}.",
+        "An error ended the run, such as 25 failed turns in a row, or a full disk if there was space for this state. "
+        f"An input that cannot be used has the status {InputError.status}.",
     ),
     RunState.EXHAUSTED: (WaitedTooLongError.status, "A server was gone for longer than `retry.minutes`."),
     RunState.LIMITED: (LimitReachedError.status, "The run reached one of its `limits`."),
     RunState.INTERRUPTED: (130, "Ctrl-C ended the run. After SIGTERM the status is 143, after SIGHUP 129."),
-    RunState.KILLED: (None, "The process ended without storing a state: SIGKILL, a power cut, a crash."),
+    RunState.KILLED: (
+        None,
+        "The process ended without storing a state: SIGKILL, a power cut, a crash, a disk that stayed full.",
+    ),
 }
 """Exit status and meaning of each state."""
 

@@ -193,8 +193,12 @@ def explain(path: Path, error: Exception, of_this_run: bool = True) -> StoreErro
             f"The run store {path}, whose turns are reused, cannot be read: {error}.",
             "Check its permissions, leave its folder out of --reuse, or move it out of the folder earlier/.",
         )
+    if not path.exists():
+        return StoreError(
+            f"The run store {path} cannot be made: {error}.", "Check free space and permissions, then run again."
+        )
     return StoreError(
         f"The run store {path} cannot be used: {error}.",
-        "Check free space and permissions, then run again with --resume (Python: resume=True). "
+        "Check free space and permissions, then try again; a run goes on with --resume (Python: resume=True). "
         "What was stored is safe.",
     )

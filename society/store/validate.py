@@ -78,6 +78,17 @@ def refuse(path: Path, fault: str) -> RunFolderError:
     )
 
 
+def _refuse_object(path: Path, fault: str, name: str) -> RunFolderError:
+    """Return the error for an object of this name that no version of the schema has."""
+    if name not in TABLES:
+        return refuse(path, fault)
+    return RunFolderError(
+        f"{path} is no run store that a released version of society wrote: {fault}.",
+        "If the run is your own, an unreleased version wrote it: read it with a checkout of that time. `versions` in "
+        "its table `meta` names the libraries. Otherwise, restore its folder from a copy.",
+    )
+
+
 def check_schema(db: sqlite3.Connection, path: Path, version: str) -> None:
     """Raise `RunFolderError` for any object that our schema does not have. A missing table is left to its reader."""
     for kind, name, sql in _query(db, "SELECT type, name, sql FROM sqlite_master"):
@@ -87,7 +98,7 @@ def check_schema(db: sqlite3.Connection, path: Path, version: str) -> None:
         if version == VERSION and kind == "table" and str(sql).startswith(f"CREATE TABLE {name} ("):
             ours = _schema_of(db, str(name)) or ours
         if ours != _strip(str(sql)):
-            raise refuse(path, _compare_columns(db, version, str(kind), str(name), str(sql)))
+            raise _refuse_object(path, _compare_columns(db, version, str(kind), str(name), str(sql)), str(name))
 
 
 def _compare_columns(db: sqlite3.Connection, version: str, kind: str, name: str, sql: str) -> str:

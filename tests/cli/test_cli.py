@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,20 @@ def test_an_item_that_is_not_there(path: str, tmp_path: Path, capsys: pytest.Cap
 def test_a_run_that_cannot_start_leaves_no_folder(path: str, tmp_path: Path) -> None:
     missing = "backends.scripted={kind: llama_cpp, model: nowhere.gguf}"
     assert main(["run", path, "--out", str(tmp_path / "run"), "--set", missing]) == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_is_full_at_the_start_has_nothing_to_resume(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(file: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("society.store.opening._create", fail)
+    assert main(["run", path, "--out", str(tmp_path / "run")]) == 3
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert "--resume" not in said
     assert not (tmp_path / "run").exists()
 
 

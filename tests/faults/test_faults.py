@@ -17,6 +17,8 @@ import pytest
 
 from society.core.errors import RunFolderError
 from society.runs.run import Run
+from society.runs.state import RunState
+from society.runs.status import read_status
 from society.scenario import load_scenario
 from society.session import run
 from society.store import Store
@@ -161,6 +163,10 @@ def test_a_disk_that_is_full_from_any_write_on_loses_nothing(
     trial = Trial(path, tmp_path / "run", driver=CHECKPOINTS + DRIVER)
     status, said = trial.run(full=1 + int(fraction * len(recorded.changes)))
     assert status == 3, said
+    if fraction in (0.1, 0.3):  # the disk is full in the middle of the debates
+        state = RunState(read_status(trial.folder).state)
+        assert state in (RunState.ABORTED, RunState.KILLED)
+        assert "full" in state.meaning
     assert "full" in said or "No space" in said
     assert "--resume" in said
     assert "Traceback" not in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from society.cli import main
+from society.core.interrupt import Interrupted
 from society.runner import logs
 from society.runner.displays import Display, Logged
 from society.runner.logs import OWN, set_logs
@@ -69,6 +71,21 @@ def test_json_has_facts_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> No
     [line] = read(capsys.readouterr().err)
     assert (line["level"], line["message"], line["turns"]) == ("error", "It\nfailed.", 3)
     assert "ValueError: wrong" in line["traceback"]
+
+
+def test_an_interrupted_command_logs_json_lines_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*arguments: object, **options: object) -> None:
+        raise Interrupted(signal.SIGTERM, tmp_path)
+
+    monkeypatch.setattr("society.session.run", stop)
+    (tmp_path / "scenario.yaml").write_text(TEXT)
+    command = ["run", str(tmp_path / "scenario.yaml"), "-o", str(tmp_path / "run")]
+    assert main([*command, "--log-json"]) == 143
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Interrupted." in read(said.err)[-1]["message"]
 
 
 @pytest.mark.parametrize("display", [Display, Logged])

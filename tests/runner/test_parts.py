@@ -50,6 +50,14 @@ def test_parts_make_the_whole_sweep(path: Path, tmp_path: Path, capsys: pytest.C
     assert said.count("has not begun") == 2
 
 
+def test_a_part_needs_the_number_of_parts(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["sweep", str(path), "--vary", VARY[0], "-o", str(tmp_path / "one"), "--index", "0"]
+    assert main(command) == 2
+    assert "--index 0 needs --of" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
+    assert main([*command, "--of", "1"]) == 0
+
+
 def test_each_seed_has_a_leader(path: Path, tmp_path: Path) -> None:
     for index in range(2):
         parts = sweep(path, ["phases.debate.rounds=1,2"], tmp_path / "parts", seeds=2, index=index, of=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sqlite3
 from collections.abc import Callable
@@ -213,6 +214,36 @@ def test_a_resumable_store_is_migrated_when_its_run_goes_on(
     assert declared(folder / "store.sqlite") == declared(new.folder / "store.sqlite")
     assert [turn.text for turn in Run(folder).turns()] == [turn.text for turn in new.turns()]
     assert Run(folder).results() == new.results()
+
+
+def test_former_defaults_of_answers_make_no_other_scenario(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    """Stores of version 2 have the default options of answers that the scenario left out."""
+    former = {"extract": ["boxed", "hash", "line"], "equal": "exact", "tolerance": 1e-06}
+    folder = run(scenario(TEXT), tmp_path / "run").folder
+    with Store(folder / "store.sqlite") as store:
+        definition = json.loads(store.meta()["definition"])
+        definition["task"]["answer"] = former
+        store.set_meta({"definition": json.dumps(definition)})
+    run(scenario(TEXT), folder, resume=True)
+    with pytest.raises(RunFolderError, match=r"task\.answer\.extract was None and is"):
+        run(scenario(TEXT, "task.answer.extract=[boxed]"), folder, resume=True)
+    explicit = ["task.answer.extract=[boxed, hash, line]", "task.answer.tolerance=1e-6", "task.answer.equal=exact"]
+    folder = run(scenario(TEXT, *explicit), tmp_path / "explicit").folder
+    run(scenario(TEXT, *explicit), folder, resume=True)
+    with pytest.raises(RunFolderError, match=r"task\.answer\.extract was"):
+        run(scenario(TEXT), folder, resume=True)
+
+
+@pytest.mark.parametrize(
+    "change", ["ALTER TABLE results ADD COLUMN removed TEXT", "ALTER TABLE turns DROP COLUMN status"]
+)
+def test_stores_of_unreleased_versions_are_named_so(
+    scenario: Callable[..., Scenario], tmp_path: Path, change: str
+) -> None:
+    done = run(scenario(TEXT), tmp_path / "run")
+    with pytest.raises(RunFolderError, match="a released version of society wrote") as error:
+        forge(done.folder, tmp_path / "copy", change).turns()
+    assert "unreleased version wrote it" in error.value.remedy
 
 
 def test_turns_of_version_2_are_reused(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
