@@ -84,8 +84,8 @@ def _refuse_object(path: Path, fault: str, name: str) -> RunFolderError:
         return refuse(path, fault)
     return RunFolderError(
         f"{path} is no run store that a released version of society wrote: {fault}.",
-        "If the run is your own, an unreleased version wrote it: read it with a checkout of that time. `versions` in "
-        "its table `meta` names the libraries. Otherwise, restore its folder from a copy.",
+        "If the run is your own, an unreleased version wrote it: read it with a checkout of the source of that time. "
+        "Otherwise, restore its folder from a copy.",
     )
 
 
