@@ -30,6 +30,7 @@ from society.runs.records import by_iteration, by_question, load_records
 from society.runs.run import Run
 from society.runs.state import Session
 from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
 
 Rows = list[tuple[str, str]]
 """Lines of the summary: a label and a text each."""
@@ -75,6 +76,8 @@ class Overview:
     session: Session | None = None
     forgotten: int = 0
     """Number of questions that `society forget` deleted."""
+    guarded: tuple[int, int] | None = None
+    """The iteration in which the guard ended the training, and that whose weights stayed."""
     dependent: str = ""
     """Description of debates that build on each other."""
     reused: int = 0
@@ -111,7 +114,10 @@ class Overview:
             *_cost_rows(s, seconds, resumed, bool(self.iterations)),
         ]
         if len(self.summaries) > 1 and s.after.n:
-            rows += [(f"after {i} finetunings", str(summary.after)) for i, summary in self.summaries.items()]
+            rows += [(self._name_finetunings(i), str(summary.after)) for i, summary in self.summaries.items()]
+        if self.guarded:
+            at, kept = self.guarded
+            rows.append(("guard", f"ended the training in iteration {at}; the weights of iteration {kept} stayed"))
         rows += [*_training_rows(self.iterations), *_whole_rows(self.summaries, self.iterations)]
         if self.session is not None and self.session.dollars:
             rows.append(("price", f"{dollars(float(self.session.dollars))} for all turns of the run"))
@@ -123,6 +129,11 @@ class Overview:
         if self.forgotten:
             rows.append(("deleted", f"{count(self.forgotten, 'question')}, which no number above includes"))
         return [*rows, ("stored in", name_path(self.folder))]
+
+    def _name_finetunings(self, iteration: int) -> str:
+        """Return the label of an evaluated iteration. After the guard ended the training, nothing was finetuned."""
+        ended = self.guarded is not None and iteration > self.guarded[0]
+        return "after the guard" if ended else f"after {count(iteration, 'finetuning')}"
 
     def _unfinished_rows(self) -> Rows:
         """Return how to finish a run that no process works on."""
@@ -172,9 +183,18 @@ def read_overview(run: Run) -> Overview:
     deleted = count_forgotten(run.meta())
     questions, metrics = len(by_question(last)), report_metrics(society, last)
     several, session = len(society.voters) > 1, next(reversed(run.sessions()), None)
-    rest = (questions, metrics, unfinished, running, session, deleted)
+    rest = (questions, metrics, unfinished, running, session, deleted, _find_guarded(scenario, iterations))
     more = (describe_dependence(society), run.count_reused())
     return Overview(scenario.name, run.folder, summaries, iterations, several, *rest, *more)
+
+
+def _find_guarded(scenario: Scenario, iterations: Sequence[IterationScore]) -> tuple[int, int] | None:
+    """Return the iteration in which the guard ended the training and that whose weights stayed, if it did."""
+    guard = scenario.train.guard if scenario.train is not None else None
+    if guard is None or guard.then == "report":
+        return None
+    alarms = ((score.iteration, score.alarm) for score in iterations if score.alarm is not None)
+    return next(((at, best if guard.then == "best" else at) for at, best in alarms), None)
 
 
 def describe_unfinished(run: Run, reached: int, debates: int) -> str:

@@ -58,14 +58,18 @@ def _pair(objective: Objective, rows: Sequence[Row], seed: int, left_out: Counte
 
 
 def _undesired(rows: Sequence[Row], cases: Sequence[Case], seed: int, left_out: Counter[str]) -> list[Row]:
-    """Return turns with another answer as rows of their own: of each agent at most as many as it has selected rows."""
+    """Return turns with another answer as rows of their own: of each agent at most as many as it has selected rows.
+
+    Each has the mean weight of the agent's selected rows.
+    """
     found: list[Row] = []
     for agent in dict.fromkeys(case.turn.id.agent for case in cases):
         own = [case for case in cases if case.turn.id.agent == agent and _is_against(case)]
-        most = sum(row.case.turn.id.agent == agent for row in rows)
+        weights = [row.weight for row in rows if row.case.turn.id.agent == agent]
+        most, weight = len(weights), sum(weights) / max(len(weights), 1)
         draw = random.Random(derive_seed(seed, AGAINST, agent))
         taken = draw.sample(range(len(own)), min(most, len(own)))
-        found += [Row(own[i], AGAINST, desired=False) for i in sorted(taken)]
+        found += [Row(own[i], AGAINST, weight, desired=False) for i in sorted(taken)]
         left_out[UNBALANCED] += len(own) - len(taken)
     return found
 

@@ -281,7 +281,12 @@ def test_the_summary_tells_every_iteration_apart(whole: Run) -> None:
     """A finetuning's figures are those of its last iteration, not of all together."""
     said = society.Run(whole.folder).summary()
     assert "6 questions debated" in said
-    assert [line.split()[1] for line in said.splitlines() if "finetunings" in line] == ["0", "1", "2"]
+    assert [line.split()[1] for line in said.splitlines() if " finetuning" in line and "after" in line] == [
+        "0",
+        "1",
+        "2",
+    ]
+    assert "after 1 finetuning " in said
     assert society.Run(whole.folder).accuracy == _summaries(whole)[2].after
 
 

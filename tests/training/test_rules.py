@@ -16,6 +16,7 @@ from society.core.errors import ScenarioError
 from society.core.identity import fingerprint
 from society.core.types import TurnId
 from society.metrics.iterations import run_iterations
+from society.metrics.overview import read_overview
 from society.pictures.training_figures import training_figures
 from society.planning.plan import count_debates
 from society.runs.records import load_records
@@ -269,6 +270,16 @@ def test_undesired_replies_are_at_most_as_many_as_desired_ones(train: Train) -> 
     assert run_iterations(run)[0].rows_right["against"].n
 
 
+def test_undesired_replies_weigh_as_much_as_desired_ones(train: Train) -> None:
+    weigh = {"select": ["agrees", {"kind": "margin", "power": 2}], "objective": "kto"}
+    rows = [row for row in training_rows(train({"generator": weigh}, majority=0, quorum=1)) if "weight" in row]
+    for key in {(row["iteration"], row["learner"], row["agent"]) for row in rows}:
+        own = [row for row in rows if (row["iteration"], row["learner"], row["agent"]) == key]
+        good, bad = ([row["weight"] for row in own if row["desired"] is desired] for desired in (True, False))
+        assert bad == [pytest.approx(sum(good) / len(good))] * len(bad)
+    assert any(not row["desired"] and row["weight"] for row in rows)
+
+
 @pytest.mark.parametrize(
     ("fields", "learner", "message"),
     [({"backends": {"local": {"kind": "llama_cpp"}}}, {"objective": "dpo"}, "trainer")],
@@ -303,6 +314,10 @@ def test_the_guard_returns_to_the_best_iteration(train: Train) -> None:
     returned = [row for row in run.adapters() if row.back_to is not None]
     assert {row.back_to for row in returned} == {alarm.alarm}
     assert {row.iteration for row in returned} == {alarm.iteration}
+    said = read_overview(run).text()
+    assert f"ended the training in iteration {alarm.iteration}; the weights of iteration {alarm.alarm} stayed" in said
+    assert "after the guard " in said
+    assert "after 6 finetunings" not in said
     again = train(name="guarded", **fields)
     assert [row.trained_on for row in again.adapters()] == [row.trained_on for row in run.adapters()]
     assert "The guard found" in figure(run, "estimates").note
