@@ -80,9 +80,10 @@ class RunFolder:
                 self._holder = holder = stack.enter_context(hold(self.path, self._seen))
                 salvage(holder, self._kept)
             except OSError as error:
-                raise RunFolderError(
-                    f"{self.path} cannot be written: {error}.", "Choose another folder with --out (Python: `out`)."
-                ) from error
+                remedy = "Choose another folder with --out (Python: `out`)."
+                if self._resume:
+                    remedy = "Check its permissions, or that its disk is not read-only."
+                raise RunFolderError(f"{self.path} cannot be written: {error}.", remedy) from error
             self._check()
             self._mirror = stack.enter_context(open_mirror(holder, self._kept))
             self.store = self._mirror.live if self._mirror else self._kept

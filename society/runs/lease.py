@@ -155,7 +155,7 @@ def in_use(folder: Path, holder: Lease | None = None) -> FolderInUseError:
     by = f" ({holder})" if holder and not holder.ended else ""
     return FolderInUseError(
         f"{folder} is in use by a run under way, in this process or another{by}.",
-        "Wait for it, or choose another --out (Python: `out`).",
+        "Wait for its end. A new run may also have another --out (Python: `out`).",
     )
 
 

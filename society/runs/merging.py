@@ -11,6 +11,7 @@ from society.core.errors import InputError, RunFolderError
 from society.core.types import Item
 from society.runs.files import count_forgotten, keep_inputs, read_json
 from society.runs.folder import RunFolder
+from society.runs.places import has_begun
 from society.runs.run import Run
 from society.runs.state import read_sessions, write_sessions
 from society.scenario.expand import expand
@@ -24,8 +25,11 @@ def merge_runs(scenario: Scenario, shards: Sequence[Run], out: Path) -> tuple[in
 
     Each shard ran the scenario with another `task.offset` and `task.limit`. Return the numbers of debates and of those
     that the whole run has: if some are missing, the run can be resumed. Raises `InputError` for shards of another
-    scenario, of other models, with questions that the scenario does not have, or with a question in common.
+    scenario, of other models, with questions that the scenario does not have, or with a question in common, and
+    `RunFolderError` if `out` holds a run.
     """
+    if has_begun(out):
+        raise RunFolderError(f"{out} holds a run already.", "Choose another --out (Python: `out`).")
     if scenario.train is not None:
         raise InputError("A run with `train` cannot be merged: its adapters belong to its questions.", "Run it whole.")
     items = {item.id: item for item in load_items(expand(scenario)).evaluation}

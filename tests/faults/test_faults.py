@@ -210,7 +210,7 @@ def test_a_run_in_a_read_only_folder_can_be_read_and_not_resumed(path: Path, who
     (folder / "store.sqlite").chmod(0o444)
     folder.chmod(0o555)
     status, said = Trial(path, folder, driver=_POWERLESS).run(resume=True)
-    assert (status, "cannot be written" in said) == (2, True), said
+    assert (status, "cannot be written" in said, "--out" in said) == (2, True, False), said
     reading = _POWERLESS.partition("folder =")[0] + "sys.exit(main(['show', sys.argv[-1], '--item', '1']))"
     shown = subprocess.run([sys.executable, "-c", reading, str(folder)], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr

@@ -58,6 +58,13 @@ def test_a_part_needs_the_number_of_parts(path: Path, tmp_path: Path, capsys: py
     assert main([*command, "--of", "1"]) == 0
 
 
+def test_no_more_processes_than_variants(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(sweeping, "run_processes", lambda *arguments: started.append(arguments[6]))
+    sweep(path, VARY, tmp_path / "out", jobs=9)
+    assert started == [5]
+
+
 def test_each_seed_has_a_leader(path: Path, tmp_path: Path) -> None:
     for index in range(2):
         parts = sweep(path, ["phases.debate.rounds=1,2"], tmp_path / "parts", seeds=2, index=index, of=2)

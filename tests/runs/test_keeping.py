@@ -66,6 +66,17 @@ def test_merged_shards_are_the_whole_run(whole: Run, scenario: Make, tmp_path: P
     assert ordered(again) == ordered(whole)
 
 
+def test_a_merge_into_a_run_is_refused_without_a_word_on_resuming(
+    whole: Run, scenario: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [shard] = make_shards(scenario, tmp_path, (0, 8))
+    scenario(TEXT)
+    assert main(["merge", str(tmp_path / "scenario.yaml"), str(shard.folder), "-o", str(whole.folder)]) == 2
+    said = capsys.readouterr().err
+    assert "holds a run already" in said
+    assert "--resume" not in said
+
+
 def test_missing_questions_are_debated_later(whole: Run, scenario: Make, tmp_path: Path) -> None:
     shards = make_shards(scenario, tmp_path, (2, 3))
     assert merge_runs(scenario(TEXT), shards, tmp_path / "merged") == (6, 16)
