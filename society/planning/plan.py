@@ -125,7 +125,7 @@ async def _calibrate(
     Batches of debates are played until the mean cost is precise enough. Their turns are not stored, so the
     estimated time is without the writing of the store, which takes less than a tenth of a millisecond a turn.
     """
-    spent: dict[tuple[str, int], Spent] = {}
+    spent: dict[str, Spent] = {}  # by question, as samples of a question are no independent draws
     seed, task = society.scenario.seed, society.scenario.task
 
     price = find_price(society)
@@ -133,7 +133,7 @@ async def _calibrate(
 
     def note(turn: Turn, replayed: bool) -> None:
         nonlocal paid
-        spent.setdefault((turn.id.item, turn.id.sample), Spent()).add(turn.usage)
+        spent.setdefault(turn.id.item, Spent()).add(turn.usage)
         if price is not None:
             speaker = society.plans[turn.id.phase, turn.id.agent.partition("/")[0]]
             paid += price(speaker.backend, turn.usage)
@@ -170,7 +170,7 @@ def find_price(society: Society) -> Callable[[str, Usage], float] | None:
 
 @dataclass(slots=True)
 class Spent:
-    """The cost of one debate: calls, prompt tokens, generated tokens."""
+    """The cost of the debates of one question: calls, prompt tokens, generated tokens."""
 
     figures: tuple[int, int, int] = (0, 0, 0)
 
@@ -181,12 +181,12 @@ class Spent:
 
 
 def _error(spent: Iterable[Spent], population: int) -> float:
-    """Return the maximum relative standard error of the mean cost of a debate.
+    """Return the maximum relative standard error of the mean cost of a question.
 
     It has the correction for a finite number of questions (Cochran 1977, section 2.6), and is infinite for a single
-    batch, whose debates may be similar by chance.
+    batch, whose questions may be similar by chance.
     """
-    columns = list(zip(*(debate.figures for debate in spent), strict=True))
+    columns = list(zip(*(question.figures for question in spent), strict=True))
     if not columns or len(columns[0]) <= BATCH:
         return math.inf
     n = len(columns[0])
