@@ -99,7 +99,7 @@ def test_debate_or_vote(kernel: Path) -> None:
 @pytest.mark.hf
 def test_finetune_a_society(kernel: Path) -> None:
     texts = execute("3_finetune.ipynb", kernel)
-    [before, _, after] = shares("\n".join(re.findall(r"after \d finetunings.*?%.*?\[", texts[2])))
+    [before, _, after] = shares("\n".join(re.findall(r"after \d finetunings?.*?%.*?\[", texts[2])))
     assert after > before + 20
     assert texts[4].count("iteration 0") == texts[4].count("iteration 1") == 3
     assert "painter-" in texts[5]

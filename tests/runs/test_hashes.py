@@ -33,6 +33,8 @@ from tests.conftest import rows
 CHANGES_NO_TEXT = {
     "Scenario.concurrency": "how many debates are under way decides when a turn is made, not from what",
     "Scenario.executor": "where models run; the model's hash has the device",
+    "Scenario.limits": "when a run stops",
+    "Scenario.retry": "how long a run waits for a server that is gone",
     "Scenario.metrics": "measured from what agents said, whenever a run is read",
     "Scenario.timeout": "a turn in time has the same text, a failed turn is made again",
     "TrainSpec.iterations": "more are added, fewer refused",
@@ -63,6 +65,11 @@ CHANGES_NO_TEXT = {
     "OpenAI.context": "a longer prompt is refused",
     "OpenAI.timeout": "as that of the scenario",
     "OpenAI.concurrency": "when a request is sent",
+    "Human.time_limit": "a reply in time has the same text",
+    **{
+        f"{kind}.price": "what a turn costs"
+        for kind in ("Scripted", "LlamaCpp", "HuggingFace", "VLLM", "OpenAI", "Human")
+    },
 }
 TEXT = """
 task: {kind: arithmetic, form: a+b, limit: 3}
@@ -221,7 +228,7 @@ def test_versions_that_began_a_run_stay_known(
     done = run(scenario(TEXT), tmp_path / "run")
     first = json.loads(done.meta()["versions"])
     assert json.loads(done.meta()["later_versions"]) == []
-    monkeypatch.setattr("society.runs.folder._versions", lambda: {"society": "9"})
+    monkeypatch.setattr("society.runs.folder.read_versions", lambda: {"society": "9"})
     for _ in range(2):
         run(scenario(TEXT), done.folder, resume=True)
     assert json.loads(done.meta()["versions"]) == first

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from society.core.errors import RunFolderError
 from society.core.identity import request_key
-from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Sampling, Thinking
+from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Item, Sampling, Thinking, ToolSpec
 from society.runner.sweep import sweep
 from society.runs.records import load_records
 from society.runs.run import Run
@@ -155,6 +155,7 @@ OTHERS: dict[str, object] = {
     "choices": ("A", "B"),
     "thinking": Thinking(budget=0),
     "template_args": (("reasoning_effort", "low"),),
+    "tools": (ToolSpec("calculator", "Computes.", "expression"),),
 }
 OTHER_SAMPLINGS: dict[str, object] = {
     "temperature": 0.5,
@@ -171,6 +172,8 @@ OTHER_THINKINGS: dict[str, object] = {"enabled": False, "budget": 1, "tags": ("<
 def changed() -> Iterator[GenerateRequest]:
     """Yield a request for every field that a request and a sampling have, which differs in it alone."""
     for field in fields(GenerateRequest):
+        if field.name == "options":  # the prompt has them
+            continue
         yield replace(REQUEST, **{field.name: OTHERS[field.name]})  # type: ignore[arg-type]
     for field in fields(Sampling):
         sampling = replace(Sampling(), **{field.name: OTHER_SAMPLINGS[field.name]})  # type: ignore[arg-type]
