@@ -28,6 +28,7 @@ OPTIONS: dict[str, Any] = {
     "slots": 2,
     "threads": 2,
     "cache_mb": 0,
+    "price": {"prompt": 2, "generated": 8},
 }
 """Another value of each option."""
 

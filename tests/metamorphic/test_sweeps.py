@@ -106,7 +106,7 @@ def test_the_order_of_a_sweeps_variants_changes_none_of_them(spec: Spec, vary: l
 
 def turned(entry: str) -> str:
     """Return the entry of `--vary` with its values from last to first."""
-    from society.runner.sweep import split_values
+    from society.runner.grid import split_values
 
     key, _, values = entry.partition("=")
     return f"{key}={','.join(reversed(split_values(values)))}"

@@ -66,6 +66,7 @@ OPTIONS: dict[str, Any] = {
     "cache_tokens": 512,
     "decoding": "static",
     "host_memory": 1.0,
+    "price": {"prompt": 2, "generated": 8},
     "model": None,
 }
 """Another value of each option; that of `model` is the other model."""
