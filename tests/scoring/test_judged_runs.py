@@ -143,7 +143,7 @@ def test_check_finds_what_a_judge_lacks(folder: Path, changes: list[str], fault:
 
 def test_pairs_are_judged_from_a_field(folder: Path) -> None:
     changes = ["task.answer.pairwise=true", "roles.grader.prompt=Pair {{ judged.first }} {{ judged.second }}"]
-    assert problems(folder, *changes) == ""
+    assert problems(folder, *changes, "decision=none") == ""
     says = {"Pair blue": "Verdict: FIRST", "Pair .* blue": "Verdict: SECOND", "Pair": "Verdict: FIRST"}
     rules = [*({"when": when, "say": say} for when, say in says.items()), {"say": "blue"}]
     rule = f"backends.fake.rules={json.dumps(rules)}"
