@@ -215,7 +215,7 @@ def rows(run_folder: Path | Run) -> list[dict[str, Any]]:
     return sorted(found, key=repr)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _heeds_interrupts() -> Iterator[None]:
     """Let this process receive Ctrl-C, which a process started in the background ignores."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,7 +13,7 @@ from society.tasks.file import File
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 FILES = re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', PAGE, re.DOTALL)
-TASKS = re.findall(r"```yaml\n(task:.*?)```", PAGE, re.DOTALL)
+TASKS = [task for task in re.findall(r"```yaml\n(task:.*?)```", PAGE, re.DOTALL) if "path: " in task]
 
 SOCIETY = """
 version: 1
