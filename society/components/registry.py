@@ -88,7 +88,7 @@ def set_file_kinds(found: Mapping[str, Kinds]) -> None:
     kinds.cache_clear()
     for clear in _caches:
         clear()
-    for model in _models:
+    for model in (*_models, *_models):  # twice, as a model keeps the schema that models within it had before
         model.model_rebuild(force=True)
 
 
