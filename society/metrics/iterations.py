@@ -183,7 +183,7 @@ def _score(
         trained_tokens=sum(row.tokens for row in adapters),
         training_turns=sum(len(record.turns) for record in labelling) if trains else 0,
         trained_seconds=sum(row.seconds for row in adapters),
-        repeated=len(examples) - len({(row.learner, row.agent, row.source) for row in examples}),
+        repeated=len(examples) - len({(row.learner, row.agent, row.source, row.part) for row in examples}),
         reasons=labels.reasons,
         left_out=_left_out(adapters),
         unscored_labels=labels.unscored,

@@ -10,9 +10,9 @@ from typing import Literal
 from society.answers import group
 from society.components.faults import faults_of
 from society.components.labels.base import Label
-from society.components.selectors import Case
+from society.components.selectors import NOT_SELECTED, Case
 from society.core.exchanges import count_replies, replies
-from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn
+from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn, TurnId
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
 from society.training.contrast import AGAINST, contrast
@@ -46,14 +46,17 @@ def select_examples(
     """
     found = TrainingSet()
     rows: list[Row] = []
+    able: set[TurnId] = set()
     debates = 0
     for part in _by_iteration(records):
         cases = _list_cases(learner, agents, part, labels, found.left_out)
         chosen = _choose(learner, cases, seed, place, found)
         rows += contrast(learner.objective, chosen, cases, seed, found.left_out, place)
+        able |= {case.turn.id for case in cases}
         debates = len(part)
     limited = limit_rows(learner, rows, debates, seed)
     found.left_out[OVER_LIMIT] += len(rows) - len({id(row.case) for row in limited})
+    found.left_out[NOT_SELECTED] -= len(able & {row.against.id for row in limited if row.against is not None})
     found.examples = _make_examples(limited)
     found.left_out = +found.left_out
     return found

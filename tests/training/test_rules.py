@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import society
 from society.core.errors import ScenarioError
 from society.core.identity import fingerprint
 from society.core.types import TurnId
-from society.metrics.iterations import run_iterations
+from society.metrics.iterations import run_iterations, score_iterations
 from society.metrics.overview import read_overview
 from society.pictures.training_figures import training_figures
 from society.planning.plan import count_debates
@@ -219,6 +220,15 @@ def test_impossible_rules_are_refused_before_anything_runs(
         train({"generator": learner}, **fields)
 
 
+def test_replies_of_one_turn_are_no_repetitions(train: Train) -> None:
+    run = train()
+    rows = run.examples()
+    debates = load_records(run), load_records(run, split="training")
+    twice = [*rows, *(replace(row, part=1) for row in rows)]
+    scores = score_iterations(expand(run.scenario), *debates, run.adapters(), twice)
+    assert [score.repeated for score in scores] == [2 * score.repeated for score in run_iterations(run)]
+
+
 # Objectives
 
 
@@ -268,6 +278,22 @@ def test_undesired_replies_are_at_most_as_many_as_desired_ones(train: Train) -> 
         assert all(row.rule == "against" and turns[row.source].answer is not None for row in bad)
     assert any(not row.desired for row in run.examples())
     assert run_iterations(run)[0].rows_right["against"].n
+
+
+@pytest.mark.parametrize("select", ["all", "success", "agrees"])
+@pytest.mark.parametrize("objective", ["kto", "dpo"])
+def test_every_turn_is_either_desired_or_undesired_or_left_out(train: Train, objective: str, select: str) -> None:
+    """A selected turn with another answer is desired only, and no turn is counted twice."""
+    run = train({"generator": {"objective": objective, "select": select}}, majority=0, quorum=1)
+    for adapter in run.adapters():
+        if adapter.learner == "generator":
+            place = (adapter.iteration, adapter.learner, adapter.agent)
+            own = [row for row in run.examples() if (row.iteration, row.learner, row.agent) == place]
+            desired = {row.source for row in own if row.desired}
+            undesired = {row.source for row in own if not row.desired}
+            assert not desired & undesired
+            turns = {id for id in desired | undesired if id.agent == adapter.agent}
+            assert len(turns) + sum(adapter.left_out.values()) == 9  # a first turn for each question
 
 
 def test_undesired_replies_weigh_as_much_as_desired_ones(train: Train) -> None:
