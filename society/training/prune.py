@@ -19,10 +19,11 @@ from society.runs.run import Run
 from society.store.rows import AdapterRow
 
 
-def find_prunable(rows: Iterable[AdapterRow], failed: Iterable[int]) -> list[AdapterRow]:
+def find_prunable(rows: Sequence[AdapterRow], failed: Iterable[int]) -> list[AdapterRow]:
     """Return the adapters that no later iteration needs. `failed` has the iterations with failed turns.
 
-    An adapter that is also the latest of its learner is needed, and so is one that a failed turn would use again.
+    The latest adapter of a learner is needed, even if the guard returned to it from later ones. So is an adapter that a
+    failed turn would use again.
     """
     found = []
     broken = set(failed)
@@ -34,7 +35,8 @@ def find_prunable(rows: Iterable[AdapterRow], failed: Iterable[int]) -> list[Ada
         if following is not None and not broken & set(range(row.iteration + 1, following + 1)):
             found.append(row)
         after[row.learner, row.agent] = row.iteration
-    return found[::-1]
+    needed = {row.path for row in rows if row.hash is not None and row not in found}
+    return [row for row in found[::-1] if row.path not in needed]
 
 
 def prune_run(folder: Path, dry: bool = False) -> tuple[list[str], int]:

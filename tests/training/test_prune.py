@@ -100,3 +100,16 @@ def test_the_latest_adapter_of_each_learner_stays() -> None:
     assert find_prunable([row(0), row(1, name=None), row(2)], [2]) == []
     assert find_prunable([row(0), row(1, name=None), row(2)], [3]) == [row(0)]
     assert json.dumps([r.path for r in find_prunable(rows, [])]) == '["adapters/1/a", "adapters/2/a"]'
+
+
+def test_the_adapters_to_which_the_guard_returned_stay(make: Make, tmp_path: Path) -> None:
+    guard = {"signal": "agreement", "errors": 0, "patience": 1}
+    scenario = make(guard=guard, iterations=6, majority=0, quorum=1).model_copy(update={"seed": 3})
+    folder = run(scenario, tmp_path / "run").folder
+    kept = [row for row in Run(folder).adapters() if row.back_to]
+    assert kept  # the best iteration was after a finetuning
+    paths, _ = prune_run(folder)
+    assert paths
+    assert not {row.path for row in kept} & set(paths)
+    edit(folder, f"DELETE FROM turns WHERE iteration = 6 AND phase = 'debate' AND item IN ({EVALUATION})")
+    run(scenario, folder, resume=True)
