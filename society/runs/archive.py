@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from society.core.atomic import atomic_write
 from society.core.errors import InputError, RunFolderError
 from society.runs.files import own_tree
-from society.runs.locking import LOCK, is_running
+from society.runs.locking import LOCK, require_idle
 from society.runs.places import STORE, find_store
 from society.store import Store
 from society.store.opening import open_database
@@ -33,12 +33,11 @@ def archive_run(folder: Path, file: Path) -> int:
     store = find_store(folder)
     if os.path.lexists(file):
         raise InputError(f"{file} exists.", "Choose another --out (Python: the second argument), or delete it.")
-    if is_running(folder):
-        raise RunFolderError(f"A process works on the run in {folder}.", "Wait for its end.")
+    require_idle(folder)
     own_tree(folder.parent / folder.name, ".")
     try:
         with _copy(store) as copy, atomic_write(file) as part:
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
                 archive.comment = MARK
                 archive.write(copy, STORE)
                 for path in _list_files(folder):
@@ -102,7 +101,8 @@ def restore_run(file: Path, folder: Path) -> None:
                         shutil.copyfileobj(source, written)
                 with Store(part / STORE, read_only=True) as store:
                     store.check_rows()
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:  # RuntimeError: it is encrypted
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:
+        # RuntimeError: it is encrypted. ValueError: a name is not encoded as stated
         raise _refuse(file, str(error)) from error
     except OSError as error:
         raise InputError(

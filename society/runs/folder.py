@@ -191,10 +191,7 @@ class RunFolder:
             )
         self._check_plugins(read_json(meta, "plugins"))
         changes = self._difference(meta)
-        known = read_json(meta, "files")
-        changed = [where for where, hashed in contents(self._scenario).items() if known.get(where) != hashed]
-        if changed and not changes:
-            changes = f"the contents of {', '.join(changed)} are not those that it began with"
+        changes = changes or describe_changed_files(self._scenario, meta)
         if changes and self._force:
             self._set_aside(changes)
             return
@@ -262,6 +259,13 @@ class RunFolder:
             f"{self.path} holds a run of another scenario: {difference}.",
             f"Choose another folder with --out (Python: `out`), or run the scenario that it belongs to{more}.",
         )
+
+
+def describe_changed_files(scenario: Scenario, meta: Mapping[str, str]) -> str:
+    """Return in words which files of a scenario are not those of a run with these facts; "" if all are the same."""
+    known = read_json(meta, "files")
+    changed = [where for where, hashed in contents(scenario).items() if known.get(where) != hashed]
+    return f"the contents of {', '.join(changed)} are not those that it began with" if changed else ""
 
 
 def _iterations(scenario: Scenario) -> int:

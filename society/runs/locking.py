@@ -38,6 +38,12 @@ def is_running(folder: Path) -> bool:
     return not (locked is False and is_of_this_machine(folder, found))
 
 
+def require_idle(folder: Path) -> None:
+    """Raise `RunFolderError` if a process is working on the run in this folder."""
+    if is_running(folder):
+        raise RunFolderError(f"A process works on the run in {folder}.", "Wait for its end.")
+
+
 async def wait_for(folder: Path) -> Found | None:
     """Return the lease in a folder, None where there is none, once no other machine holds it.
 

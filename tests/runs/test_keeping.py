@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -20,6 +21,8 @@ from society.runs.forgetting import forget_item
 from society.runs.locking import hold
 from society.runs.merging import merge_runs
 from society.runs.run import Run
+from society.runs.state import RunState
+from society.runs.status import read_status
 from society.scenario.models.scenario import Scenario
 from society.session import run
 from society.store.migrate import VERSION
@@ -61,7 +64,7 @@ def test_merged_shards_are_the_whole_run(whole: Run, scenario: Make, tmp_path: P
     merged = Run(tmp_path / "merged")
     assert ordered(merged) == ordered(whole)
     assert merged.questions() == whole.questions()
-    assert len(merged.sessions()) == 2
+    assert [session.state for session in merged.sessions()] == [RunState.FINISHED] * 3
     again = run(scenario(TEXT), merged.folder, resume=True)
     assert ordered(again) == ordered(whole)
 
@@ -81,6 +84,59 @@ def test_missing_questions_are_debated_later(whole: Run, scenario: Make, tmp_pat
     shards = make_shards(scenario, tmp_path, (2, 3))
     assert merge_runs(scenario(TEXT), shards, tmp_path / "merged") == (6, 16)
     assert ordered(run(scenario(TEXT), tmp_path / "merged", resume=True)) == ordered(whole)
+
+
+def test_a_merged_run_has_a_state_and_a_price_of_its_own(scenario: Make, tmp_path: Path) -> None:
+    price = "backends.scripted.price={prompt: 1000, generated: 1000}"
+    shards = [
+        run(scenario(TEXT, price, f"task.offset={offset}", "task.limit=2"), tmp_path / str(offset)) for offset in (0, 2)
+    ]
+    whole = scenario(TEXT, price)
+    merge_runs(whole, shards, tmp_path / "merged")
+    status = read_status(tmp_path / "merged")
+    assert (status.state, status.progress, status.whole) == (RunState.INTERRUPTED, "8 of 16 debates", False)
+    assert status.reason == "8 debates of no merged run."
+    paid = [float(session.dollars) for session in Run(tmp_path / "merged").sessions()]
+    assert min(paid) > 0
+    assert paid[2] == pytest.approx(paid[0] + paid[1])
+    run(whole, tmp_path / "merged", resume=True)
+    assert read_status(tmp_path / "merged").whole
+
+
+@pytest.mark.parametrize("more", ["memory: {recall: {most: 2}}", "clock: {start: 2023-02-13 08:00, minutes: 60}"])
+def test_parts_whose_prompts_lack_earlier_questions_are_not_merged(more: str, scenario: Make, tmp_path: Path) -> None:
+    shown = "{{ now }}" if "clock" in more else "{% for m in memories %}{{ m.text }} {% endfor %}"
+    text = f"{TEXT.replace('Read this.', shown)}{more}\n"
+    first, second = (
+        run(scenario(text, f"task.offset={offset}", "task.limit=4"), tmp_path / str(offset)) for offset in (0, 4)
+    )
+    with pytest.raises(InputError, match="4 lack earlier questions"):
+        merge_runs(scenario(text), [first, second], tmp_path / "merged")
+    merge_runs(scenario(text), [first], tmp_path / "merged")
+    whole = run(scenario(text), tmp_path / "whole")
+    assert ordered(run(scenario(text), tmp_path / "merged", resume=True)) == ordered(whole)
+
+
+def test_streams_of_a_file_are_merged(scenario: Make, tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(f'{{"q": "{i} + 1?", "a": "{i + 1}", "town": "{i // 2}"}}\n' for i in range(4)))
+    text = TEXT.replace(
+        "{kind: arithmetic, form: a+b, limit: 8}", "{kind: file, path: rows.jsonl, question: q, gold: a}"
+    )
+    text = text.replace("Read this.", "{% for m in memories %}{{ m.text }} {% endfor %}")
+    text += "memory: {recall: {most: 2}}\nsequence: {streams: town}\n"
+    shards = [run(scenario(text, f"task.offset={offset}", "task.limit=2"), tmp_path / str(offset)) for offset in (0, 2)]
+    merge_runs(scenario(text), shards, tmp_path / "merged")
+    assert ordered(Run(tmp_path / "merged")) == ordered(run(scenario(text), tmp_path / "whole"))
+    data.write_text(data.read_text().replace("1 + 1?", "What is 1 + 1?"))
+    with pytest.raises(InputError, match=r"another scenario: the contents of task\.path"):
+        merge_runs(scenario(text), shards, tmp_path / "again")
+
+
+def test_a_shard_under_way_is_not_merged(scenario: Make, tmp_path: Path) -> None:
+    [shard] = make_shards(scenario, tmp_path, (0, 3))
+    with hold(shard.folder, None), pytest.raises(RunFolderError, match="A process works on"):
+        merge_runs(scenario(TEXT), [shard], tmp_path / "merged")
 
 
 def test_what_is_no_shard_is_refused(scenario: Make, tmp_path: Path) -> None:
@@ -125,6 +181,13 @@ def test_a_run_under_way_and_links_are_not_archived(whole: Run, tmp_path: Path) 
     assert not (tmp_path / "run.zip").exists()
 
 
+def test_files_without_a_date_are_archived(whole: Run, tmp_path: Path) -> None:
+    os.utime(whole.folder / "questions.json", (0, 0))  # ZIP has no dates before 1980
+    archive_run(whole.folder, tmp_path / "run.zip")
+    restore_run(tmp_path / "run.zip", tmp_path / "restored")
+    assert ordered(Run(tmp_path / "restored")) == ordered(whole)
+
+
 def test_an_archive_overwrites_nothing(whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "thesis.zip"
     other.write_bytes(b"thesis")
@@ -166,6 +229,16 @@ def test_a_hostile_archive_writes_nothing(whole: Run, tmp_path: Path, name: str)
     with pytest.raises(InputError, match="is no archive of a run"):
         restore_run(tmp_path / "run.zip", tmp_path / "out")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_archive_with_a_name_of_no_encoding_is_refused(whole: Run, tmp_path: Path) -> None:
+    file = tmp_path / "run.zip"
+    archive_run(whole.folder, file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("é.txt", "text")
+    file.write_bytes(file.read_bytes().replace("é.txt".encode(), b"\xff\xff.txt"))
+    with pytest.raises(InputError, match="is no archive of a run"):
+        restore_run(file, tmp_path / "restored")
 
 
 def test_a_damaged_archive_is_refused(whole: Run, tmp_path: Path) -> None:
