@@ -38,14 +38,15 @@ class Passage:
 def list_documents(folder: Path) -> list[Path]:
     """Return the documents in a folder or the one file, in the order of their names. Hidden files are left out.
 
-    Raises `InputError` if there is none or one is a link, or where PDF files are among them and pypdf is not installed.
+    Raises `InputError` if there is none, if one is a link, if a folder cannot be read, or where PDF files are among
+    them and pypdf is not installed.
     """
     if not folder.exists():
         raise InputError(f"There is no file or folder {folder.name}.", "Correct the path of the documents.")
     if folder.is_file():
         return _checked([folder], folder)
     names: list[Path] = []
-    for place, folders, files in os.walk(folder, followlinks=False):
+    for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = [Path(place, name) for name in files if not name.startswith(".")]
         for path in (*here, *(Path(place, name) for name in folders)):
@@ -53,6 +54,12 @@ def list_documents(folder: Path) -> list[Path]:
                 raise InputError(f"{path.relative_to(folder)} is a link.", "Put the document itself there.")
         names += here
     return _checked(sorted(names), folder)
+
+
+def _refuse(error: OSError) -> None:
+    """Raise `InputError` for a folder that cannot be listed: its documents would be left out silently."""
+    name = Path(error.filename).name
+    raise InputError(f"The folder {name} cannot be read: {error.strerror}.", "Correct it, or move it away.") from error
 
 
 def _name(path: Path, folder: Path) -> str:

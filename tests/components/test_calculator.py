@@ -44,6 +44,9 @@ def test_commas_with_two_meanings_are_refused(expression: str) -> None:
         ("round(sqrt(2), 3)", "1.414 (rounded)"),
         ("pi//1", "3 (rounded)"),
         ("-7//2", "-4"),
+        ("2**0.1234567891", "1.08934187042419 (rounded)"),
+        ("2**(1/10**30)", "1 (rounded)"),
+        ("1**(1/10**30)", "1"),
     ],
 )
 def test_roots_are_exact_or_the_result_says_that_it_is_rounded(expression: str, result: str) -> None:
@@ -74,6 +77,8 @@ def test_the_notation_of_people_is_read(expression: str, result: str) -> None:
         ("f'{1}'", "the calculator does not know"),
         ("sqrt(1, 2)", "sqrt does not take 2 numbers"),
         ("max()", "0 numbers"),
+        ("1/2% of 100", "'/2% of' is ambiguous: write the percentage in brackets"),
+        ("100 / 10% of 50", "is ambiguous"),
     ],
 )
 def test_a_refusal_has_no_terms_of_python(expression: str, message: str) -> None:

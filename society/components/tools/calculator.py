@@ -50,7 +50,7 @@ def evaluate(expression: str) -> Fraction | float:
         raise ToolError(f"The expression has more than {LONGEST} characters.")
     try:
         text = rewrite(expression.strip().rstrip("=? \t"))
-        with warnings.catch_warnings(action="ignore"):  # of the syntax, such as of `1if`
+        with warnings.catch_warnings(action="ignore"):  # Python warns of syntax such as `1if`
             tree = ast.parse(text, mode="eval")
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, float):
@@ -77,10 +77,10 @@ def show(value: Fraction | float) -> str:
 
 
 def _power(number: int, base: int) -> int:
-    count = 0
+    power = 0
     while number % base == 0:
-        number, count = number // base, count + 1
-    return count
+        number, power = number // base, power + 1
+    return power
 
 
 def _approximate(value: Fraction) -> str:
@@ -195,6 +195,8 @@ def _raise_to(base: Number, exponent: Number) -> Number:
 
 def _whole_root(number: int, degree: int) -> int | None:
     """Return the positive whole number whose power is `number`, or None."""
+    if degree > number.bit_length():  # 2 to this power is larger; computing it may take more than all memory
+        return 1 if number == 1 else None
     low, high = 1, 1 << (number.bit_length() // degree + 1)
     while low < high:
         middle = (low + high) // 2

@@ -20,6 +20,8 @@ _FORMS = (
     (re.compile(r"(?<![\w.])0+(?=\d)"), ""),
 )
 """Ways in which people and models write: `2 x 3`, `10 mod 3`, `15% of 200`, `5!`, `07`."""
+_DIVIDED_SHARE = re.compile(r"(?:/|%|\*\*)[ \t]*\d+(?:\.\d+)?[ \t]*%[ \t]*of\b")
+"""A share after an operator that may apply to its number or to all of it: `1/2% of 100`, `100 / 10% of 50`."""
 _BRACKETS = re.compile(r"([A-Za-z]*)[ \t]*\(|\)|,[ \t]*")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SEVERAL = ("comb", "gcd", "lcm", "max", "min", "round")
@@ -27,8 +29,10 @@ _SEVERAL = ("comb", "gcd", "lcm", "max", "min", "round")
 
 
 def rewrite(text: str) -> str:
-    """Return an expression of people and models in the syntax. Raises `ValueError` for ambiguous commas."""
+    """Return an expression of people and models in the syntax. Raises `ValueError` for one with two meanings."""
     text = _join_thousands(text.translate(_SIGNS))
+    if found := _DIVIDED_SHARE.search(text):
+        raise ValueError(f"{found[0]!r:.40} is ambiguous: write the percentage in brackets")
     for form, written in _FORMS:
         text = form.sub(written, text)
     return text

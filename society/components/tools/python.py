@@ -9,7 +9,7 @@ from society.components.tools.base import Scope, Tool, ToolError, ToolSession
 from society.sandbox.limits import Limits
 
 STATUS_RAISED = 7
-"""Exit status of a program whose code raised an exception."""
+"""Exit status of a program whose code raised an exception, or ended with an exit status other than 0."""
 _DRIVER = f"""\
 import _ast, posix, sys
 def finish():
@@ -56,8 +56,11 @@ def run(cells):
             found = eval(compile(_ast.Expression(value.value), "<code>", "eval"), main)
             if found is not None:
                 print(repr(found))
-    except SystemExit:
-        pass
+    except SystemExit as end:
+        sys.stdout.flush()
+        if end.code:
+            print(f"Exit status {{end.code}}." if isinstance(end.code, int) else end.code, flush=True)
+            posix._exit({STATUS_RAISED})
     except BaseException as error:
         import traceback
         sys.stdout.flush()
