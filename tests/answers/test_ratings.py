@@ -31,6 +31,15 @@ RATED = [
     ("\\boxed{6}", 6),
     ("First 4, no, 6", 6),
     ("10", 10),
+    ("9/10, because 2 of 10 agreed", 9),
+    ("Importance: 8/10\n\nReason: 2 out of 10 agents agreed.", 8),
+    ("Rating: 8/10. The last one was 3/10.", 8),
+    ("Rating: 8. 2 of 10 peers agreed.", 8),
+    ("It is 8 out of 10 because 9 people came.", 8),
+    ("\\boxed{8 out of 10}", 8),
+    ("It is not 9 out of 10. I say 3.", 3),
+    ("Rating (out of 10): 6", 6),
+    ("Rating (at most 10): 6", 6),
     ("On 2023-02-13 at 08:00 we met, so 4.", 4),
 ]
 UNREAD = ["", "Very!", "A 10-year-old was there.", "11", "0", "100%", "3/4", "08:00", "From 1 to 10.", "-5", "it is v2"]
@@ -46,7 +55,7 @@ def test_other_numbers_are_no_rating(text: str) -> None:
     assert read_rating(text) is None
 
 
-@pytest.mark.parametrize("part", ["1 to ", "rating ", "rate ", "1 (", "9 %", "1.1", "((", "not a 1 "])
+@pytest.mark.parametrize("part", ["1 to ", "rating ", "rate ", "1 (", "9 %", "1.1", "((", "rating (", "not a 1 "])
 def test_long_replies_are_read(part: str) -> None:
     """A pattern with more than linear work would not end."""
     assert read_rating(part * 100_000 + "\n7") == 7
