@@ -49,9 +49,9 @@ _DENIED = re.compile(r"\b(?:not|n't|never)\s{1,2}(?:an?\s{1,2})?$", re.IGNORECAS
 def read_rating(text: str) -> int | None:
     """Return the rating from 1 to 10 that a reply gives, or None if it has no such number.
 
-    "8/10" and "8 out of 10" are ratings, and so is a number with a label ("Rating: 8"). "8 of 10" counts where neither a
-    label nor "8/10" gives one. Otherwise the last number from 1 to 10 counts. The scale itself, hyphenated numbers ("10-year-old"), dates and fractions are none. Decimals are
-    rounded, halves up.
+    "8/10" and "8 out of 10" are ratings, and so is a number with a label ("Rating: 8"). "8 of 10" counts where neither
+    a label nor "8/10" gives one. Otherwise the last number from 1 to 10 counts. The scale itself, hyphenated numbers
+    ("10-year-old"), dates and fractions are none. Decimals are rounded, halves up.
     """
     text = plain(text[-MAX_TEXT:])
     text = _SCALE.sub(" ", _SHARE.sub(_mark, text))

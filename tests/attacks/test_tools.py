@@ -306,7 +306,7 @@ def test_a_state_keeps_variables_and_files_and_no_failed_call() -> None:
     assert run_tool("```python\n1 + 1\n```") == "2"
     with pytest.raises(ToolError, match="NameError"):
         run_tool("x")
-    with pytest.raises(ToolError, match="^no solution$"):
+    with pytest.raises(ToolError, match=r"^no solution$"):
         run_tool("import sys\nsys.exit('no solution')")
     with pytest.raises(ToolError, match=r"^1\nExit status 3\.$"):
         run_tool("import sys\nprint(1)\nsys.exit(3)")

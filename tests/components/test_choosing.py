@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.scripted.backend import ScriptedBackend
-from society.core.errors import InputError
-from society.core.types import GenerateOutput, GenerateRequest, Turn
+from society.core.types import Turn
 from society.metrics.summary import summarize
 from society.planning.preflight import check
 from society.results import Run
@@ -21,6 +18,7 @@ from society.scenario import check_scenario
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from tests.interrupted import run_interrupted
 
 Spec = dict[str, Any]
 SPEC: Spec = {
@@ -224,20 +222,7 @@ def test_questions_in_order_are_the_same_in_any_batch_and_after_a_resume(
     controller = {"kind": "track_record", "over": "questions", "keep": 1}
     made = {**spec(controller), "samples": samples}
     run(made, folder / "whole", progress=False)
-    again = {**made, "concurrency": concurrency}
-    left = count(stop, -1)
-    generate = ScriptedBackend.generate
-
-    async def limited(self: ScriptedBackend, request: GenerateRequest) -> GenerateOutput:
-        if next(left) <= 0:
-            raise InputError("The test stops here.", "Resume.")
-        return await generate(self, request)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptedBackend, "generate", limited)
-        with pytest.raises(InputError):
-            run(again, folder / "part", progress=False)
-    run(again, folder / "part", resume=True, progress=False)
+    run_interrupted({**made, "concurrency": concurrency}, folder / "part", stop)
     whole, part = ({t.id: (t.text, t.reads, t.key) for t in Run(folder / name).turns()} for name in ("whole", "part"))
     assert whole == part
 

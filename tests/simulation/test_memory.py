@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.scripted.backend import ScriptedBackend
 from society.cli import cli as main
 from society.core.errors import InputError, MissingExtraError
-from society.core.types import GenerateOutput, GenerateRequest, Turn
+from society.core.types import Turn
 from society.metrics.comparison import compare
 from society.metrics.turn_count import plan_turns
 from society.planning.dry_run import dry_run, rough_count
@@ -29,6 +27,7 @@ from society.scenario.checks.learned import LEARNED
 from society.scenario.expand import expand
 from society.scenario.questions import load_items
 from society.session import run
+from tests.interrupted import run_interrupted
 
 Spec = dict[str, Any]
 SHOWN = "{% for m in memories %}<{{ m.kind }} {{ m.author }}: {{ m.text }}> {% endfor %}"
@@ -247,20 +246,7 @@ def test_a_run_that_is_killed_and_resumed_has_the_same_store(
     memory = {"write": "writer", "rate": "rater", "scope": scope, "recall": recall, "reflect": reflect}
     made = spec("rater", "thinker", memory=memory, samples=2)
     run(made, folder / "whole", progress=False)
-    again = {**made, "concurrency": concurrency}
-    left = count(stop, -1)
-    generate = ScriptedBackend.generate
-
-    async def limited(self: ScriptedBackend, request: GenerateRequest) -> GenerateOutput:
-        if next(left) <= 0:
-            raise InputError("The test stops here.", "Resume.")
-        return await generate(self, request)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptedBackend, "generate", limited)
-        with pytest.raises(InputError):
-            run(again, folder / "part", progress=False)
-    run(again, folder / "part", resume=True, progress=False)
+    run_interrupted({**made, "concurrency": concurrency}, folder / "part", stop)
     whole, part = (
         {t.id: (t.text, t.reads, t.recalls, t.key) for t in Run(folder / name).turns()} for name in ("whole", "part")
     )
