@@ -77,7 +77,7 @@ class Rows:
             table.add_column(title, overflow="fold")
         guessed = self._count_retokenized()
         for row in trainings:
-            loss = f"{row.losses[0]:.3f} → {row.losses[-1]:.3f}" if row.losses else "not trained"
+            loss = _describe_loss(row)
             again = guessed[row.iteration, row.learner, row.agent]
             rows = f"{row.examples} ({again} from text)" if again else row.examples
             cells = (row.iteration, row.learner, row.agent, rows, _counts(row.left_out), loss, row.seconds)
@@ -98,6 +98,11 @@ class Rows:
         from society.training.export import training_examples
 
         rows = [found for found in training_examples(self.run) if self._fits(found[0])]
+        if not rows:
+            raise InputError(
+                "These finetunings have no training rows.",
+                "List the finetunings with --training-row, without a number.",
+            )
         if number > len(rows):
             raise InputError(f"There is no training row {number}.", f"Give a number from 1 to {len(rows)}.")
         adapter, _, example = rows[number - 1]
@@ -185,6 +190,13 @@ def _describe_thought(example: Example) -> list[tuple[str, str]]:
     if not example.thought:
         return []
     return [("thought", "trained, with the text" if example.learn_thought else "not trained: the text follows it")]
+
+
+def _describe_loss(row: AdapterRow) -> str:
+    """Return the first and the last loss of a finetuning, or why there is none."""
+    if row.back_to is not None:
+        return f"guard: weights of iteration {row.back_to}"
+    return f"{row.losses[0]:.3f} → {row.losses[-1]:.3f}" if row.losses else "not trained"
 
 
 def _counts(left_out: Mapping[str, int]) -> str:

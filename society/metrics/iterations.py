@@ -29,6 +29,7 @@ from society.training.signals import find_alarm, measure_signals
 
 if TYPE_CHECKING:
     from society.runs.run import Run
+    from society.scenario.models.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,15 @@ def _rows_right(right: Mapping[TurnId, bool], examples: Sequence[ExampleRow]) ->
         if row.source in right:  # else its debate has no result, or no true answer
             rules.setdefault(row.rule, []).append((question, [right[row.source]]))
     return {rule: share_true(verdicts) for rule, verdicts in rules.items()}
+
+
+def find_guarded(scenario: Scenario, iterations: Sequence[IterationScore]) -> tuple[int, int] | None:
+    """Return the iteration in which the guard ended the training and that whose weights stayed, if it did."""
+    guard = scenario.train.guard if scenario.train is not None else None
+    if guard is None or guard.then == "report":
+        return None
+    alarms = ((score.iteration, score.alarm) for score in iterations if score.alarm is not None)
+    return next(((at, best if guard.then == "best" else at) for at, best in alarms), None)
 
 
 def labels_of(society: Society, history: History) -> Labels:

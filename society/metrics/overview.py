@@ -19,9 +19,10 @@ from society.metrics.compared_runs import count_expected
 from society.metrics.compute import write_tokens
 from society.metrics.dependence import describe_dependence
 from society.metrics.flips import describe_flips
-from society.metrics.iterations import IterationScore, run_iterations
+from society.metrics.iterations import IterationScore, find_guarded, run_iterations
 from society.metrics.lost import describe_lost
 from society.metrics.people import describe_people
+from society.metrics.proportion import Proportion
 from society.metrics.reported import Reported, report_metrics
 from society.metrics.summary import Summary, describe_ends, describe_lone, summarize
 from society.runs.files import count_forgotten
@@ -30,7 +31,6 @@ from society.runs.records import by_iteration, by_question, load_records
 from society.runs.run import Run
 from society.runs.state import Session
 from society.scenario.expand import expand
-from society.scenario.models.scenario import Scenario
 
 Rows = list[tuple[str, str]]
 """Lines of the summary: a label and a text each."""
@@ -183,18 +183,9 @@ def read_overview(run: Run) -> Overview:
     deleted = count_forgotten(run.meta())
     questions, metrics = len(by_question(last)), report_metrics(society, last)
     several, session = len(society.voters) > 1, next(reversed(run.sessions()), None)
-    rest = (questions, metrics, unfinished, running, session, deleted, _find_guarded(scenario, iterations))
+    rest = (questions, metrics, unfinished, running, session, deleted, find_guarded(scenario, iterations))
     more = (describe_dependence(society), run.count_reused())
     return Overview(scenario.name, run.folder, summaries, iterations, several, *rest, *more)
-
-
-def _find_guarded(scenario: Scenario, iterations: Sequence[IterationScore]) -> tuple[int, int] | None:
-    """Return the iteration in which the guard ended the training and that whose weights stayed, if it did."""
-    guard = scenario.train.guard if scenario.train is not None else None
-    if guard is None or guard.then == "report":
-        return None
-    alarms = ((score.iteration, score.alarm) for score in iterations if score.alarm is not None)
-    return next(((at, best if guard.then == "best" else at) for at, best in alarms), None)
 
 
 def describe_unfinished(run: Run, reached: int, debates: int) -> str:
@@ -297,11 +288,6 @@ def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
     """Return the labels, training rows and cost of a finetuning."""
     if not iterations:
         return []
-    labels = sum(score.labelled for score in iterations)
-    known = sum(score.labels.n for score in iterations)
-    right = sum(score.labels.successes for score in iterations)
-    share = f"{right:,} right" if known == labels else f"{right:,} of {known:,} with a true answer right"
-    without = sum(score.unlabelled for score in iterations)
     learned = sum(sum(score.examples.values()) for score in iterations)
     tokens = sum(score.trained_tokens for score in iterations)
     seconds = sum(score.trained_seconds for score in iterations)
@@ -309,10 +295,34 @@ def _training_rows(iterations: Sequence[IterationScore]) -> Rows:
     usage = sum((score.training_usage for score in iterations), Usage())
     generated, read = (write_tokens(n, usage.estimated) for n in (usage.generated_tokens, usage.prompt_tokens))
     return [
-        ("labels", f"{labels:,}, of which {share}; {without:,} training debates without a label"),
+        *_label_rows(iterations),
         ("finetuning", f"{count(learned, 'row')}, {tokens:,} tokens trained on, {seconds:,.1f} s"),
         ("training debates", f"{count(turns, 'turn')}, {generated} tokens generated, {read} prompt tokens"),
     ]
+
+
+def _label_rows(iterations: Sequence[IterationScore]) -> Rows:
+    """Return the labels of the training, or those of each learner if a learner has labels of its own."""
+    learners = dict.fromkeys(name for score in iterations for name in score.learner_labels)
+    if not learners:
+        without = sum(score.unlabelled for score in iterations)
+        share = _describe_labels([(score.labels, score.unscored_labels) for score in iterations])
+        return [("labels", f"{share}; {without:,} training debates without a label")]
+    rows = []
+    for name in learners:
+        found = [score.learner_labels[name] for score in iterations if name in score.learner_labels]
+        share = _describe_labels([(score.right, score.unscored) for score in found])
+        rows.append((f"labels of {name}", f"{share}; {sum(score.missing for score in found):,} times without a label"))
+    return rows
+
+
+def _describe_labels(found: Sequence[tuple[Proportion, int]]) -> str:
+    """Return how many labels there are and how many are right. `found`: those with and without a true answer."""
+    known, right = sum(share.n for share, _ in found), sum(share.successes for share, _ in found)
+    labels = known + sum(unscored for _, unscored in found)
+    return f"{labels:,}, of which " + (
+        f"{right:,} right" if known == labels else f"{right:,} of {known:,} with a true answer right"
+    )
 
 
 def _whole_rows(summaries: Mapping[int, Summary], iterations: Sequence[IterationScore]) -> Rows:

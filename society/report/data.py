@@ -13,7 +13,7 @@ from society.core.plain import count, list_names, to_plain
 from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.compared_runs import count_expected, name_runs
 from society.metrics.comparison import compare
-from society.metrics.iterations import IterationScore, score_iterations
+from society.metrics.iterations import IterationScore, find_guarded, score_iterations
 from society.metrics.measure import read_diversity
 from society.metrics.reported import report_metrics
 from society.metrics.run_labels import label_runs
@@ -193,13 +193,14 @@ def conclude(run: RunData, others: Sequence[RunData] = ()) -> Json:
     summary, budget = summarize(run.society, latest), _weigh(run, others)
     iterations = run.iterations or score_iterations(run.society, finished)
     metrics = report_metrics(run.society, latest)
+    guarded = find_guarded(run.society.scenario, iterations)
     figures = list_figures(run.society, latest, summary, budget, iterations, run.measured)
     place = 1 if summary.scored else 0  # the headline comes first where there is one
     figures[place:place] = metric_figures(metrics)
     return {
         "findings": [
             *find_trouble(run.society, latest, run.expected, run.running),
-            *judge(run.society, latest, summary, budget, weigh_training(finished), describe_metrics(metrics)),
+            *judge(run.society, latest, summary, budget, weigh_training(finished), describe_metrics(metrics), guarded),
             *weigh_cost(iterations, run.turns),
         ],
         "figures": [to_json(figure) for figure in figures],

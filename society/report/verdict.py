@@ -62,10 +62,12 @@ def judge(
     budget: BudgetVerdict,
     trained: Difference | None = None,
     opinions: Sequence[Mapping[str, str]] = (),
+    guarded: tuple[int, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the findings of a run's last iteration as JSON. `trained` is the effect of training, if any.
 
-    `opinions` are the findings of the run's metrics. They come first where nothing is right or wrong.
+    `opinions` are the findings of the run's metrics. They come first where nothing is right or wrong. `guarded` has the
+    iteration in which the guard ended the training, and that whose weights stayed.
 
     What is right or wrong is judged on the questions with a true answer.
     """
@@ -84,7 +86,7 @@ def judge(
     if len(society.voters) > 1 and summary.debates > summary.undecided and summary.after.n:
         found.append(_rests(summary))
     if trained is not None:
-        found.insert(0, _finetuned(trained))
+        found.insert(0, _finetuned(trained, guarded))
     if summary.ended_early:
         detail = f"Of {count(summary.turns, 'turn')}: {describe_ends(summary)}"
         found.insert(0, Finding("Did every reply end as it should?", "No", detail))
@@ -159,12 +161,15 @@ def weigh_cost(iterations: Sequence[IterationScore], turns: int | None = None) -
     return [asdict(Finding("What did training cost?", f"{tokens:,} tokens trained on", detail))]
 
 
-def _finetuned(trained: Difference) -> Finding:
+def _finetuned(trained: Difference, guarded: tuple[int, int] | None) -> Finding:
     detail = (
         f"The society's accuracy changed by {trained.points} from the first iteration to the last; {trained.chance}."
     )
     if alone := trained.only_first + trained.only_second:
         detail += f" {count(alone, 'question')} that only one of these iterations has are left out."
+    if guarded is not None:
+        detail += " The guard ended the training in iteration {}; the last society has the weights of iteration {}."
+        detail = detail.format(*guarded)
     return Finding("Did finetuning help?", _verdict(trained, "No, it harmed"), detail)
 
 

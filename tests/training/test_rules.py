@@ -6,20 +6,24 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import society
-from society.core.errors import ScenarioError
+from society.cli.rows import Rows
+from society.core.errors import InputError, ScenarioError
 from society.core.identity import fingerprint
 from society.core.types import TurnId
 from society.metrics.iterations import run_iterations, score_iterations
 from society.metrics.overview import read_overview
 from society.pictures.training_figures import training_figures
 from society.planning.plan import count_debates
+from society.report.data import conclude, read_runs
 from society.runs.records import load_records
 from society.runs.run import Run
 from society.scenario.expand import expand
@@ -154,6 +158,10 @@ def test_a_learner_may_have_a_label_of_another_stage(train: Train) -> None:
     assert set(scores) == {"generator", "critic"}
     counts = [max((f.count(a) for a in f if a is not None), default=0) for (i, _), f in firsts.items() if i == 0]
     assert scores["critic"].missing == sum(most < 2 for most in counts)
+    told = dict(read_overview(run).rows())
+    labels = sum(s.learner_labels["critic"].right.n for s in run_iterations(run) if s.learner_labels)
+    assert "labels" not in told
+    assert told["labels of critic"].startswith(f"{labels},")
 
 
 def test_no_agent_votes_on_its_own_label(train: Train) -> None:
@@ -344,6 +352,14 @@ def test_the_guard_returns_to_the_best_iteration(train: Train) -> None:
     assert f"ended the training in iteration {alarm.iteration}; the weights of iteration {alarm.alarm} stayed" in said
     assert "after the guard " in said
     assert "after 6 finetunings" not in said
+    [finding] = [f for f in conclude(read_runs([run])[0])["findings"] if f["question"] == "Did finetuning help?"]
+    end = f"in iteration {alarm.iteration}; the last society has the weights of iteration {alarm.alarm}."
+    assert finding["detail"].endswith(f"The guard ended the training {end}")
+    listed = StringIO()
+    Rows(run, Console(file=listed, width=200)).show(0)
+    assert f"guard: weights of iteration {alarm.alarm}" in listed.getvalue()
+    with pytest.raises(InputError, match="no training rows"):
+        Rows(run, Console(file=listed), iteration=alarm.iteration).show(1)
     again = train(name="guarded", **fields)
     assert [row.trained_on for row in again.adapters()] == [row.trained_on for row in run.adapters()]
     assert "The guard found" in figure(run, "estimates").note
