@@ -82,10 +82,14 @@ class Question:
             return self._choose(text)
         if (size := estimate_tokens(text)) > self.longest:
             raise EntryError(f"The reply is too long: about {size:,} tokens, where {self.longest:,} are allowed.")
-        if CLOSE in self.stop and has_open_call(text):
+        if self._has_call(text):
             raise EntryError(f"The call of a tool has no end. End it with {CLOSE}.")
         text = self._cut(text)
-        return self._name(text) if self.options else text
+        return self._name(text) if self.options and not self._has_call(text) else text
+
+    def _has_call(self, text: str) -> bool:
+        """Return whether a text ends in the call of a tool, without the end of the call."""
+        return CLOSE in self.stop and has_open_call(text)
 
     def stop_in(self, text: str) -> tuple[int, str] | None:
         """Return where the first stop text begins in a text, and the stop text; None without one."""
@@ -141,7 +145,7 @@ class Asker(ABC):
     """A place where people are asked. Each person is asked one question at a time, in the order of the requests."""
 
     one_at_a_time: ClassVar[bool] = False
-    """Whether all people share the place, so that it shows one question at a time."""
+    """True if all people share the place, so that it shows one question at a time."""
 
     def __init__(self) -> None:
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()

@@ -53,11 +53,12 @@ def encode(name: str, texts: Sequence[str]) -> list[list[float]]:
 
 def meaning_similarity(name: str, one: str, other: str) -> float:
     """Return the cosine similarity of two texts by an encoder, in [-1, 1]. Each text is encoded alone, and once."""
-    return sum(a * b for a, b in zip(_vector(name, one), _vector(name, other), strict=True))
+    return sum(a * b for a, b in zip(encode_once(name, one), encode_once(name, other), strict=True))
 
 
 @lru_cache(maxsize=4096)
-def _vector(name: str, text: str) -> tuple[float, ...]:
+def encode_once(name: str, text: str) -> tuple[float, ...]:
+    """Return the normalized vector of one text. It is computed once for all agents that ask for it."""
     return tuple(encode(name, [text])[0])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from society.core.errors import InputError
-from society.retrieval.encoders import encode
+from society.retrieval.encoders import encode_once
 from society.retrieval.ranking import ENCODER, require_measure, split_words
 
 if TYPE_CHECKING:
@@ -115,4 +115,4 @@ class MeaningIndex:
 def _encode(text: str) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    return np.asarray(encode(ENCODER, [text])[0], dtype=np.float32)
+    return np.asarray(encode_once(ENCODER, text), dtype=np.float32)

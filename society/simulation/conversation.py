@@ -27,8 +27,6 @@ from society.sandbox import RunCode, run_code
 
 Ask = Callable[[GenerateRequest], Awaitable[GenerateOutput]]
 """Returns the reply to a request, with its thought apart from its text."""
-
-
 Find = Callable[[str], GenerateOutput | None]
 """Returns the stored reply of a key, or None."""
 

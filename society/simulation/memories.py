@@ -77,7 +77,7 @@ class Stream:
         return list(places)
 
     def _score(self, spec: RecallSpec, query: str, places: Sequence[int], hours: float) -> list[float]:
-        """Return the weighted sum of what the recall weighs, for each of these places."""
+        """Return the score of each of these places: the weighted sum of relevance, recency and importance."""
         parts: list[tuple[float, list[float]]] = []
         if spec.relevance:
             found = self.indexes[spec.by].score(query, places[0])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from society.answers.ratings import UNRATED, read_rating
+from society.core.concurrency import gather
 from society.core.types import Decision, Judgement, Turn, TurnId
 from society.scenario.binding import AgentPlan
 from society.scenario.expand import NOTE, REFLECTION, PhasePlan
@@ -87,7 +87,7 @@ class NoteTaker:
 
     async def _add(self, authors: list[_Author], kind: Literal["note", "reflection"]) -> None:
         make = self._keep if kind == NOTE else self._reflect
-        made = await asyncio.gather(*(make(author) for author in authors))
+        made = await gather(make(author) for author in authors)
         for author, memory in zip(authors, made, strict=True):
             if memory is not None:
                 self.memories.add(author.plan, memory)

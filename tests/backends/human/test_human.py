@@ -177,6 +177,16 @@ def test_a_call_without_its_end_is_asked_again() -> None:
     assert typist.asked[1].fault == "The call of a tool has no end. End it with </use>."
 
 
+def test_a_tool_may_be_called_before_an_option_is_named() -> None:
+    calling = {"options": ("ann", "bob"), "stop": ("</use>",)}
+    assert read("<use calculator>3+4</use>", **calling) == "<use calculator>3+4"
+    assert read("2", **calling) == "bob"
+    with pytest.raises(EntryError, match="has no end"):
+        read("<use calculator>3+4", **calling)
+    with pytest.raises(EntryError, match="none of the options"):
+        read("<use calculator>3+4", options=("ann", "bob"))
+
+
 def test_another_person_is_another_model() -> None:
     hashes = {Human(person=name, time_limit=limit).open().model_hash for name in ("ann", "bob") for limit in (None, 9)}
     assert len(hashes) == 2
