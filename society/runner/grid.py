@@ -27,24 +27,30 @@ class Point:
     seed: int | None = None
 
 
-def make_points(
-    scenario: Path,
-    vary: Sequence[str],
-    out: Path,
-    overrides: Sequence[str],
-    allow: Sequence[Path],
-    seeds: Sequence[int] | int,
-) -> list[Point]:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The variants of a scenario's file that a sweep shall run in `out`: see `society.runner.sweep.sweep`."""
+
+    scenario: Path
+    vary: Sequence[str]
+    out: Path
+    overrides: Sequence[str] = ()
+    allow: Sequence[Path] = ()
+    seeds: Sequence[int] | int = ()
+
+
+def make_points(asked: Request) -> list[Point]:
     """Return every variant of a scenario, checked. Raises what `load_scenario` raises, and `InputError`."""
-    if seeds != ():
-        _refuse_seeds(seeds, [*vary, *overrides])
-    grid = expand_grid(vary)
-    return [
-        Point((*changes, *more), loaded, out / folder_name((*changes, *more)), seed)
-        for more, seed, pins in _repetitions(scenario, overrides, allow, seeds)
-        for changes in grid
-        for loaded in [_load(scenario, (*overrides, *pins), (*changes, *more), allow)]
-    ]
+    if asked.seeds != ():
+        _refuse_seeds(asked.seeds, [*asked.vary, *asked.overrides])
+    grid = expand_grid(asked.vary)
+    points = []
+    for more, seed, pins in _repetitions(asked):
+        for varied in grid:
+            changes = (*varied, *more)
+            loaded = _load(asked, pins, changes)
+            points.append(Point(changes, loaded, asked.out / folder_name(changes), seed))
+    return points
 
 
 def have_common_question(points: Sequence[Point]) -> bool:
@@ -118,13 +124,12 @@ def _list(seeds: Sequence[int] | int) -> str:
     return str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
 
 
-def _repetitions(
-    scenario: Path, overrides: Sequence[str], allow: Sequence[Path], seeds: Sequence[int] | int
-) -> list[tuple[tuple[str, ...], int | None, tuple[str, ...]]]:
+def _repetitions(asked: Request) -> list[tuple[tuple[str, ...], int | None, tuple[str, ...]]]:
     """Return the change of each repetition, its seed, and overrides that keep the questions of the scenario."""
+    seeds = asked.seeds
     if seeds == ():
         return [((), None, ())]
-    base = load_scenario(scenario, overrides, allow)
+    base = load_scenario(asked.scenario, asked.overrides, asked.allow)
     first, pins = base.seed, []
     tasks = {"task": base.task} | ({"train.task": base.train.task} if base.train and base.train.task else {})
     for name, task in tasks.items():
@@ -134,10 +139,10 @@ def _repetitions(
     return [((f"seed={seed}",), seed, tuple(pins)) for seed in chosen]
 
 
-def _load(scenario: Path, overrides: Sequence[str], changes: Sequence[str], allow: Sequence[Path]) -> Scenario:
+def _load(asked: Request, pins: Sequence[str], changes: Sequence[str]) -> Scenario:
     """Return the scenario of a variant. Errors name the option that a value comes from: --vary, or --set."""
     try:
-        return load_scenario(scenario, (*overrides, *changes), allow)
+        return load_scenario(asked.scenario, (*asked.overrides, *pins, *changes), asked.allow)
     except ScenarioError as error:
         varied = {f"--set {change.partition('=')[0]}": f"--vary {change}" for change in changes}
         raise make_error([replace(one, file=varied.get(one.file, one.file)) for one in error.problems]) from error

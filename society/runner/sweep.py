@@ -19,7 +19,7 @@ from society.core.concurrency import gather
 from society.core.errors import FolderInUseError, InputError, SocietyError, describe_error
 from society.core.interrupt import GRACE, Interruption
 from society.executors.base import Executor
-from society.runner.grid import Point, have_common_question, make_points
+from society.runner.grid import Point, Request, have_common_question, make_points
 from society.runner.parts import run_processes
 from society.runs.locking import is_running
 from society.runs.opening import find_needs
@@ -79,7 +79,8 @@ def sweep(
     Raises what `load_scenario` raises.
     """
     parts = _check_parts(index, of, jobs)
-    points = make_points(scenario, vary, out, overrides, allow, seeds)
+    asked = Request(scenario, vary, out, overrides, allow, seeds)
+    points = make_points(asked)
     if not have_common_question(points):
         log.warning(
             "The variants have no question in common, so there will be no paired statistics. To repeat the same "
@@ -93,7 +94,7 @@ def sweep(
                 f"--jobs {jobs}: the executor of this scenario runs variants at the same time itself.",
                 "Set executor.runs, and leave out --jobs.",
             )
-        run_processes(scenario, vary, out, overrides, allow, seeds, min(jobs, len(points)), grace)
+        run_processes(asked, min(jobs, len(points)), grace)
         return [_conclude(point, None) for point in points]
     work = _Work(points, index, parts, watch, grace)
     if shared:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,10 @@ import pytest
 
 from society.cli import main
 from society.core.errors import InputError, RunFolderError
+from society.core.interrupt import Interrupted
 from society.runner import sweep as sweeping
-from society.runner.grid import make_points
+from society.runner.grid import Request, make_points
+from society.runner.parts import pass_signals_on
 from society.runner.sweep import Variant, sweep
 from society.runs.locking import hold
 from society.runs.run import Run
@@ -60,7 +66,7 @@ def test_a_part_needs_the_number_of_parts(path: Path, tmp_path: Path, capsys: py
 
 def test_no_more_processes_than_variants(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
-    monkeypatch.setattr(sweeping, "run_processes", lambda *arguments: started.append(arguments[6]))
+    monkeypatch.setattr(sweeping, "run_processes", lambda *arguments: started.append(arguments[1]))
     sweep(path, VARY, tmp_path / "out", jobs=9)
     assert started == [5]
 
@@ -73,7 +79,7 @@ def test_each_seed_has_a_leader(path: Path, tmp_path: Path) -> None:
 
 def block(path: Path, out: Path, number: int) -> Path:
     """Put a file where the folder of a variant belongs, and return that folder."""
-    folder = make_points(path, VARY, out, (), (), ())[number].folder
+    folder = make_points(Request(path, VARY, out))[number].folder
     out.mkdir()
     folder.touch()
     return folder
@@ -120,7 +126,7 @@ def test_a_leader_that_fails_is_shared_by_nobody(path: Path, tmp_path: Path) -> 
 def test_a_leader_of_another_process_is_waited_for(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    [leader, *_] = make_points(path, VARY, tmp_path / "out", (), (), ())
+    [leader, *_] = make_points(Request(path, VARY, tmp_path / "out"))
     [first] = sweep(path, ["phases.debate.topology=complete"], tmp_path / "elsewhere")
     leader.folder.mkdir(parents=True)
     waits: list[float] = []
@@ -152,6 +158,32 @@ def test_processes_share_the_work(path: Path, tmp_path: Path, capsys: pytest.Cap
     parts = [Variant((), Run(tmp_path / "jobs" / variant.run.folder.name)) for variant in whole]
     assert contents(parts) == contents(whole)
     assert sorted(log.name for log in (tmp_path / "jobs").glob("*.log")) == ["part-0.log", "part-1.log"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_reach_every_process(number: int) -> None:
+    handler = signal.getsignal(number)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def work() -> None:
+        with pass_signals_on() as parts:
+            parts += [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(2)]
+            started.extend(parts)
+            os.kill(os.getpid(), number)
+            for part in parts:
+                part.wait()
+
+    with pytest.raises(Interrupted) as stopped:
+        work()
+    assert [part.returncode for part in started] == [-number, -number]
+    assert stopped.value.status == 128 + number
+    assert signal.getsignal(number) is handler
+
+
+def test_processes_are_started_from_any_thread(path: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        [one] = threads.submit(sweep, path, ["phases.debate.rounds=1"], tmp_path / "out", jobs=2).result()
+    assert not one.missing
 
 
 @pytest.mark.parametrize(
