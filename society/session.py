@@ -128,7 +128,7 @@ async def run_async(
     spending = Spending(society, interruption)
     watcher = Several([*_watchers(watcher, progress, society), spending])
     place = RunFolder(scenario, out, resume, force)
-    with interruption.stops_me(), await place.ready() as folder, spending.of(folder.store), watcher:
+    with interruption.stops_me(), await place.ready() as folder, spending.of(folder.stores()), watcher:
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         wait = _Waiting(scenario.retry.minutes) if resume else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,20 +37,22 @@ class Spending(Watcher):
         self.dollars: float | None = 0.0 if None not in self._prices.values() else None
 
     @contextmanager
-    def of(self, store: Path) -> Iterator[None]:
-        """Count what earlier sessions of a run in this store have used, and limit the minutes of the block.
+    def of(self, stores: Iterable[Path]) -> Iterator[None]:
+        """Count what earlier sessions of a run have used, and limit the minutes of the block.
 
-        Raises `LimitReachedError` if the run has used all that the scenario allows. Needs a running event loop.
+        `stores` are those of the run, also from before its scenario was changed. Raises `LimitReachedError` if the run
+        has used all that the scenario allows. Needs a running event loop.
         """
-        if store.exists() and (self._limits != RunLimits() or self._costs):
-            self._read(store)
-        if (reached := self._find_reached() or self._find_late(self.minutes)) is not None:
+        for store in stores if self._limits != RunLimits() or self._costs else ():
+            if store.exists():
+                self._read(store)
+        if (reached := self._find_reached()) is not None:
             raise reached
         limit = self._limits.minutes
         timer = None
         if limit is not None:
             left = 60 * (limit - self.minutes)
-            timer = asyncio.get_running_loop().call_later(left, self._stop_late, limit)
+            timer = asyncio.get_running_loop().call_later(left, self._interruption.stop, _make_late(limit))
         try:
             yield
         finally:
@@ -61,7 +63,7 @@ class Spending(Watcher):
         with Store(store, read_only=True) as opened:
             for phase, agent, usage in opened.spent():
                 self._add(phase, agent, usage)
-            self.minutes = sum(map(find_minutes, read_sessions(opened.meta())))
+            self.minutes += sum(map(find_minutes, read_sessions(opened.meta())))
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         if not replayed:
@@ -80,22 +82,19 @@ class Spending(Watcher):
             self.dollars += price.cost(usage)
 
     def _find_reached(self) -> LimitReachedError | None:
-        """Return the error of the limit on tokens or dollars that is reached."""
+        """Return the error of the limit that is reached: on tokens, dollars, or the minutes of earlier sessions."""
         limits = self._limits
         if limits.tokens is not None and self.tokens >= limits.tokens:
             return make_error("tokens", f"{self.tokens:,} tokens", f"{limits.tokens:,}")
         if limits.dollars is not None and self.dollars is not None and self.dollars >= limits.dollars:
             return make_error("dollars", dollars(self.dollars), f"{limits.dollars:g}")
+        if limits.minutes is not None and self.minutes >= limits.minutes:
+            return _make_late(limits.minutes)
         return None
 
-    def _find_late(self, minutes: float) -> LimitReachedError | None:
-        """Return the error of the limit on minutes if it is reached."""
-        limit = self._limits.minutes
-        return None if limit is None or minutes < limit else make_error("minutes", f"{limit:g} minutes", f"{limit:g}")
 
-    def _stop_late(self, limit: float) -> None:
-        if (late := self._find_late(limit)) is not None:
-            self._interruption.stop(late)
+def _make_late(limit: float) -> LimitReachedError:
+    return make_error("minutes", f"{limit:g} minutes", f"{limit:g}")
 
 
 def find_minutes(session: Session) -> float:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 EARLIER = "earlier"
 """Folder, in that of a run, of the stores from before its scenario was changed, each in a folder of its own."""
+_STORE_FILES = (STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal")
+"""Names of the store's file and of those that SQLite keeps beside it."""
 
 
 class RunFolder:
@@ -49,6 +51,8 @@ class RunFolder:
         self._seen: Found | None = None
         self._holder: Holder | None = None
         self._mirror: Mirror | None = None
+        self._aside: Path | None = None
+        """Where the store from before a change of the scenario was put."""
 
     async def ready(self) -> Self:
         """Wait until no process of another machine can be working on the run. Raises `RunFolderError` if one does."""
@@ -78,6 +82,7 @@ class RunFolder:
                 check_folder(self.path, FILES)
                 stack.callback(self._clean_up)
                 self._holder = holder = stack.enter_context(hold(self.path, self._seen))
+                stack.callback(self._put_back)
                 salvage(holder, self._kept)
             except OSError as error:
                 remedy = "Choose another folder with --out (Python: `out`)."
@@ -103,6 +108,17 @@ class RunFolder:
             self._holder.remove()
             (self.path / LOCK).unlink(missing_ok=True)
             self.path.rmdir()
+
+    def _put_back(self) -> None:
+        """Put the store back in its place if the run did not start with its changed scenario."""
+        if self._aside is None or self._kept.exists() or self.store.exists():
+            return
+        for name in _STORE_FILES:
+            if (self._aside / name).exists():
+                (self._aside / name).rename(self.path / name)
+        self._aside.rmdir()
+        with suppress(OSError):  # it holds earlier stores
+            self._aside.parent.rmdir()
 
     def report_progress(self, last: Callable[[], float]) -> None:
         """Let others see when the run last made progress, which `last` returns by the clock `time.monotonic`."""
@@ -133,6 +149,10 @@ class RunFolder:
                 raise RunFolderError(f"{folder} is a link.", "Remove it, and copy the folder here.")
             check_folder(folder, FILES)
         return [folder / STORE for folder in folders if (folder / STORE).is_file()]
+
+    def stores(self) -> list[Path]:
+        """Return the store to write to, which may not exist yet, and the earlier ones."""
+        return [self.store, *self.earlier()]
 
     def record(self, store: Store, models: dict[str, str], items: Sequence[Item]) -> None:
         """Store the run's definition, and refuse other models and questions than those of its start.
@@ -214,7 +234,8 @@ class RunFolder:
         taken = [int(path.name) for path in self.path.glob(f"{EARLIER}/*") if path.name.isdecimal()]
         place = self.path / EARLIER / str(max(taken, default=0) + 1)
         place.mkdir(parents=True)
-        for name in (f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-journal", STORE):
+        self._aside = place
+        for name in reversed(_STORE_FILES):
             if (self.path / name).exists():
                 (self.path / name).rename(place / name)
         log.warning("The scenario has changed: %s. Equal turns are kept, the others are made again.", changes)

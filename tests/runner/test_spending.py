@@ -106,6 +106,19 @@ def test_minutes_stop_the_run(play: Play, tmp_path: Path) -> None:
     assert done.count_turns() == TURNS
 
 
+def test_turns_from_before_a_change_of_the_scenario_count(play: Play) -> None:
+    first = play(PRICE)
+    total, [before] = used(first), first.sessions()
+    changed = "roles.solver.prompt=Now. {{ question }}"
+    with pytest.raises(LimitReachedError, match=f"has used {total:,} tokens"):
+        play(PRICE, changed, f"limits.tokens={total}", resume=True, force=True)
+    with pytest.raises(LimitReachedError, match="has used 1 minutes"):  # all questions took ten minutes
+        play(PRICE, changed, "limits.minutes=1", resume=True, force=True)
+    done = play(PRICE, changed, resume=True, force=True)
+    new = sum(turn.usage.prompt_tokens + 10 * turn.usage.generated_tokens for turn in done.turns())
+    assert float(done.sessions()[-1].dollars) == pytest.approx(float(before.dollars) + new)
+
+
 def test_turns_of_other_runs_cost_nothing(play: Play) -> None:
     whole = play(folder="whole")
     done = play("limits.tokens=1", reuse=whole)

@@ -85,3 +85,19 @@ def test_earlier_stores_behind_links_are_refused(scenario: Load, tmp_path: Path,
     place.symlink_to(tmp_path / "other")
     with pytest.raises(RunFolderError, match="is a link"):
         run(loaded, tmp_path / "run", resume=True)
+
+
+def test_a_changed_run_that_does_not_start_leaves_the_run_as_it_was(scenario: Load, tmp_path: Path) -> None:
+    first = run(scenario(TEXT.format(judge="Judge")), tmp_path / "run")
+    before = rows(first)
+    missing = "task={kind: file, path: missing.jsonl, question: q, gold: a}"
+    changed = TEXT.format(judge="Decide")
+    with pytest.raises(InputError, match=r"missing\.jsonl"):
+        run(scenario(changed, missing), tmp_path / "run", resume=True, force=True)
+    assert rows(first) == before
+    assert not (tmp_path / "run" / "earlier").exists()
+    done = run(scenario(changed), tmp_path / "run", resume=True, force=True)
+    with pytest.raises(InputError, match=r"missing\.jsonl"):
+        run(scenario(TEXT.format(judge="Say"), missing), tmp_path / "run", resume=True, force=True)
+    assert done.count_reused() == 6
+    assert [path.name for path in (tmp_path / "run" / "earlier").iterdir()] == ["1"]
