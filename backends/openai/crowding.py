@@ -68,7 +68,10 @@ def find_work(completion: Completion) -> float | None:
 
 
 class Crowding:
-    """Whether requests wait at a server. `look` returns the numbers of its requests, where a page has them."""
+    """A record of whether requests wait at a server.
+
+    `look` returns the numbers of its requests, where a page has them.
+    """
 
     def __init__(self, look: Callable[[], Awaitable[Queue | None]] | None = None) -> None:
         self._look = look

@@ -19,7 +19,7 @@ FIRST_PROBE = 0.5
 LONGEST_PROBE = 30.0
 """Maximum seconds between two probes, unless the server asks for more."""
 UNNOTICED = 5.0
-"""Seconds of an outage that is not announced: a server that is busy for an instant is none of the user's business."""
+"""Seconds before an outage is announced. A server that is busy for an instant does not concern the user."""
 
 OnOutage = Callable[[str, str, float], None]
 """Called with the backend's name, the cause of an outage and its seconds so far; with cause "" when it has ended."""
@@ -31,7 +31,7 @@ def ignore(backend: str, cause: str, seconds: float) -> None:
 
 @dataclass
 class Availability:
-    """Whether a backend can be reached now. `minutes`: maximum length of an outage."""
+    """A record of whether a backend can be reached now. `minutes`: maximum length of an outage."""
 
     backend: str
     minutes: float
