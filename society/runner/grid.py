@@ -74,16 +74,19 @@ def have_common_question(points: Sequence[Point]) -> bool:
 def expand_grid(vary: Sequence[str]) -> list[tuple[str, ...]]:
     """Return every combination of overrides. `vary` has entries `a.b=x,y,z`; commas within brackets do not split.
 
-    Raises `InputError` for an entry without a key or without values.
+    Raises `InputError` for an entry without a key or without values, and for a key or a value that is given twice.
     """
-    axes: list[list[str]] = []
+    axes: dict[str, list[str]] = {}
     for entry in vary:
         key, equals, values = entry.partition("=")
         options = split_values(values)
         if not equals or not key or not all(options):
             raise InputError(f"--vary {entry!r} should be a field and its values, such as phases.debate.rounds=1,2,3.")
-        axes.append([f"{key}={option}" for option in options])
-    return list(product(*axes))
+        if key in axes or len(set(options)) < len(options):
+            twice = "a value" if key not in axes else f"the field {key!r}"
+            raise InputError(f"--vary {entry!r} gives {twice} twice.", "Give each field and each of its values once.")
+        axes[key] = [f"{key}={option}" for option in options]
+    return list(product(*axes.values()))
 
 
 def split_values(text: str) -> list[str]:
