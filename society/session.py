@@ -117,14 +117,7 @@ async def run_async(
     interruption = interruption or Interruption()
     scenario = check_again(scenario) if isinstance(scenario, Scenario) else load_with_warnings(scenario)[0]
     society = expand(scenario)
-    for gate in (gate for phase in society.phases for gate in phase.spec.edges.gate):
-        gate.require()
-    for measure in society.recall_measures:
-        require_index(measure)
-    check_here(society)
-    for tool in society.tools:
-        with faults_of(tool, "require"):
-            await asyncio.to_thread(tool.require)
+    await _require_parts(society)
     spending = Spending(society, interruption)
     watcher = Several([*_watchers(watcher, progress, society), spending])
     place = RunFolder(scenario, out, resume, force)
@@ -161,6 +154,18 @@ async def run_async(
                     stage = _Stage(speaker, store, followed, folder.path)
                     await _play(society, items, stage, backends, adapters, folder.path)
         return Run(folder.path)
+
+
+async def _require_parts(society: Society) -> None:
+    """Raise `InputError` if this machine lacks what gates, memories, backends or tools need."""
+    for gate in (gate for phase in society.phases for gate in phase.spec.edges.gate):
+        gate.require()
+    for measure in society.recall_measures:
+        require_index(measure)
+    check_here(society)
+    for tool in society.tools:
+        with faults_of(tool, "require"):
+            await asyncio.to_thread(tool.require)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import click
 from society.cli.options import NewPath, grace_option, json_option, log_options, scenario_options, set_logs
 
 if TYPE_CHECKING:
+    from society.results import Run
     from society.view.live import LiveView
     from society.view.people import PageAsker
     from society.watcher import Watcher
@@ -67,11 +68,8 @@ def command(
     society run mine.yaml --resume
     """
     from backends.human.asking import answered_through
-    from society.cli.streams import output_width, say
-    from society.components.plugin_files import loaded_plugins
+    from society.cli.streams import say
     from society.core.errors import InputError
-    from society.core.plain import name_path
-    from society.metrics.overview import read_overview
     from society.runner.displays import Display, Logged
     from society.runner.progress import Progress
     from society.runner.tracking import open_tracking
@@ -99,18 +97,28 @@ def command(
     more: dict[str, Any] = {"watcher": watcher, "progress": False, "grace": grace}
     with nullcontext() if asker is None else answered_through(asker):
         done = run(loaded, out, resume=resume, force=force, reuse=reuse, **more)
+    _print_summary(done, progress.seconds, resume, as_json)
+    if live is not None:
+        _wait(live)
+    return 1 if done.count_failed() else 0
+
+
+def _print_summary(done: Run, seconds: float, resumed: bool, as_json: bool) -> None:
+    """Print the summary of a run that took these seconds, and the command that shows its debates."""
+    from society.cli.streams import output_width, say
+    from society.components.plugin_files import loaded_plugins
+    from society.core.plain import name_path
+    from society.metrics.overview import read_overview
+
     overview = read_overview(done)
     if as_json:
         import json
 
-        click.echo(json.dumps(overview.plain(progress.seconds, resume), indent=2, allow_nan=False))
-    else:
-        plugins = "".join(f" --plugins {file.path}" for file in loaded_plugins())
-        rows = [*overview.rows(progress.seconds, resume), ("next", f"society show {name_path(done.folder)}{plugins}")]
-        say("\n" + overview.text(rows, output_width()))
-    if live is not None:
-        _wait(live)
-    return 1 if done.count_failed() else 0
+        click.echo(json.dumps(overview.plain(seconds, resumed), indent=2, allow_nan=False))
+        return
+    plugins = "".join(f" --plugins {file.path}" for file in loaded_plugins())
+    rows = [*overview.rows(seconds, resumed), ("next", f"society show {name_path(done.folder)}{plugins}")]
+    say("\n" + overview.text(rows, output_width()))
 
 
 def _open_stream(as_json: bool) -> Watcher:

@@ -76,55 +76,57 @@ def dry_run(
     society = _at_its_longest(society, gated=poor)
     if part:
         society = part_of(society, item.id)
-    turns: list[tuple[Turn, AgentPlan]] = []
-    spent: dict[TurnId, list[int]] = {}
     longest = {name: _Longest(counted, (checks or {}).get(name), poor) for name, counted in counts.items()}
-
-    async def play() -> None:
-        numbers = count()
-        shown = _few if _may_agree(society) else int
-
-        def parse(text: str, item: Item) -> str | None:
-            return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
-
-        def keep(turn: Turn, old: bool) -> None:
-            turns.append((turn, speaker.plans[turn.id]))
-
-        def end(result: DebateResult) -> None:
-            if before:
-                turns.clear()
-                spent.clear()
-                before.clear()
-
-        before = [item] if society.rememberers else []  # a question for the agents to remember
-        speaker = _Rehearsal(longest, {}, Unstored(), 0, parse, keep, spent=spent)
-        task, questions = society.scenario.task, [*before, item]
-        await simulate(society, task, questions, speaker, end, run=_pretend, remember=_FullMemories)
-
     with collecting_seldom():
-        run_blocking(play())
+        turns = run_blocking(_play(society, item, longest, poor))
     order = {name: i for i, name in enumerate(society.agents)}
     stages = {(phase, number): society.place(phase, number) for phase, number in society.stages()}
 
-    def planned(turn: Turn, speaker: AgentPlan) -> PlannedTurn:
-        reads = tuple((source.agent, source.phase, source.round) for source in turn.reads)
-        return PlannedTurn(
-            phase=turn.id.phase,
-            round=turn.id.round,
-            agent=turn.id.agent,
-            backend=speaker.backend,
-            prompt=turn.usage.prompt_tokens,
-            answer=speaker.sampling.max_tokens,
-            reads=reads,
-            replies=len(spent[turn.id]),
-            read=sum(spent[turn.id]),
-        )
+    def place(turn: PlannedTurn) -> tuple[object, ...]:
+        agent = turn.agent
+        return (is_memory(agent), stages[turn.phase, turn.round], order[agent.partition("/")[0]], agent)
 
-    def place(entry: tuple[Turn, AgentPlan]) -> tuple[object, ...]:
-        i = entry[0].id
-        return (is_memory(i.agent), stages[i.phase, i.round], order[i.agent.partition("/")[0]], i.agent)
+    return sorted(turns, key=place)
 
-    return [planned(*entry) for entry in sorted(turns, key=place)]
+
+async def _play(society: Society, item: Item, longest: Mapping[str, _Longest], poor: bool) -> list[PlannedTurn]:
+    """Return the turns of a debate on this item, in the order in which they end."""
+    turns: list[Turn] = []
+    numbers = count()
+    shown = _few if _may_agree(society) else int
+
+    def parse(text: str, item: Item) -> str | None:
+        return None if poor and (not text or UNREADABLE in text) else f"answer {shown(next(numbers))}"
+
+    def keep(turn: Turn, old: bool) -> None:
+        turns.append(turn)
+
+    def end(result: DebateResult) -> None:
+        if before:
+            turns.clear()
+            speaker.spent.clear()
+            before.clear()
+
+    before = [item] if society.rememberers else []  # a question for the agents to remember
+    speaker = _Rehearsal(longest, {}, Unstored(), 0, parse, keep)
+    task, questions = society.scenario.task, [*before, item]
+    await simulate(society, task, questions, speaker, end, run=_pretend, remember=_FullMemories)
+    return [_describe(turn, speaker.plans[turn.id], speaker.spent[turn.id]) for turn in turns]
+
+
+def _describe(turn: Turn, plan: AgentPlan, spent: Sequence[int]) -> PlannedTurn:
+    """Return a turn of the worst case. `spent` has the prompt tokens of its replies."""
+    return PlannedTurn(
+        phase=turn.id.phase,
+        round=turn.id.round,
+        agent=turn.id.agent,
+        backend=plan.backend,
+        prompt=turn.usage.prompt_tokens,
+        answer=plan.sampling.max_tokens,
+        reads=tuple((source.agent, source.phase, source.round) for source in turn.reads),
+        replies=len(spent),
+        read=sum(spent),
+    )
 
 
 async def _pretend(files: Mapping[str, str], limits: Limits, stdin: str) -> Outcome:

@@ -52,7 +52,7 @@ class RunFolder:
         self._holder: Holder | None = None
         self._mirror: Mirror | None = None
         self._aside: Path | None = None
-        """Where the store from before a change of the scenario was put."""
+        """The folder of the store from before a change of the scenario; None without a change."""
 
     async def ready(self) -> Self:
         """Wait until no process of another machine can be working on the run. Raises `RunFolderError` if one does."""

@@ -96,9 +96,8 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
     iteration = max([*evaluated, *training], default=0)
     done, iterations = evaluated.get(iteration, 0), _read_iterations(definition)
     planned = _count_questions(folder) * _read_number(definition, "samples", 1)
-    session = (read_sessions(meta) or [Session(state=_guess(running, failed, done, planned, iteration, iterations))])[
-        -1
-    ]
+    sessions = read_sessions(meta)
+    session = sessions[-1] if sessions else Session(_guess(running, failed, done, planned, iteration, iterations))
     state = RunState.KILLED if session.state.is_live and not running else session.state
     if running and not state.is_live:
         state = RunState.RUNNING  # a process has just begun, and has not stored so yet
