@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backends.hf.chat import Chat
 from backends.training import TrainSettings
-from society.core.errors import InputError
+from society.core.errors import InputError, TooLongError
 from society.core.types import Example
 
 LEAST_CONTEXT = 4  # tokens of the prompt that a cut must leave at either end
@@ -36,8 +36,8 @@ class Rows:
 def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings, width: int = 1) -> Rows:
     """Return the examples as tokens: prompts as in inference, and drawn replies if their tokens are known.
 
-    Of `width` consecutive examples that belong together, all are dropped if one is too long. Raises `InputError` if no
-    example remains or a reply is empty.
+    Of `width` consecutive examples that belong together, all are dropped if one is too long. Raises `TooLongError`
+    if no example remains, and `InputError` without examples or for an empty reply.
     """
     if not examples:
         raise InputError("There are no examples to train on.", "Use another `select`, or set train.on_empty: keep.")
@@ -51,7 +51,7 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings, wid
     rows = [row for row in fitting if row is not None]
     if not rows:
         shortest = min(len(ids) for ids, _ in whole)
-        raise InputError(
+        raise TooLongError(
             f"All {len(examples)} examples are longer than max_length {settings.max_length}; "
             f"the shortest has {shortest} tokens.",
             "In train.settings, raise `max_length` or set `too_long: cut`.",

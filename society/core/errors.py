@@ -7,6 +7,7 @@ SocietyError                 a message for users: the cause, then the remedy; pr
 │   ├── NoSandboxError       this machine cannot run code of models without network
 │   ├── TurnError            a turn that cannot be generated with this scenario: the run ends
 │   ├── SlowPatternError     a regular expression of the scenario takes too long in some text
+│   ├── TooLongError         every training row is longer than the trainer takes
 │   ├── NoCommonQuestionError two runs of a comparison have no question in common
 │   └── RunFolderError       a run folder belongs to another scenario, or cannot be read
 │       └── FolderInUseError a process works on the run in this folder
@@ -71,6 +72,10 @@ class InputError(SocietyError):
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython shows: the message alone, as the fault is not in the code of the traceback."""
         return [f"{type(self).__name__}: {reveal(str(self))}"]
+
+
+class TooLongError(InputError):
+    """A finetuning whose rows are all longer than `max_length`, so that nothing is trained."""
 
 
 class ScenarioError(InputError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from backends.objectives import Sft
 from society.core.concurrency import gather
 from society.core.definition import is_tuning
-from society.core.errors import BackendError, InputError
+from society.core.errors import BackendError, InputError, TooLongError
 from society.core.identity import derive_seed, fingerprint
 from society.core.types import Adapter, Example, Item, Thinking
 from society.runs.files import read_pruned
@@ -267,7 +267,13 @@ class TrainingLoop:
             return
         if finetuning.start is not None and finetuning.start.hash in self.pruned:
             raise pruned_error(self.folder, finetuning.start.path)
-        trained = await self._finetune(finetuning, self.folder / place)
+        try:
+            trained = await self._finetune(finetuning, self.folder / place)
+        except TooLongError:
+            if self.spec.on_empty == "stop":
+                raise
+            self._keep(finetuning, {**chosen.left_out, TOO_LONG: len(chosen.examples)})
+            return
         left_out = {**chosen.left_out, TOO_LONG: trained.dropped}
         row = AdapterRow(
             *finetuning.place,
@@ -311,8 +317,12 @@ class TrainingLoop:
                 f"There are no training rows for {who}: {why}.",
                 "Debate more questions (train.questions), use another `select`, or set train.on_empty: keep.",
             )
+        self._keep(finetuning, left_out)
+
+    def _keep(self, finetuning: Finetuning, left_out: Mapping[str, int]) -> None:
+        """Store that a learner keeps its weights, as no row can be learned."""
         row = AdapterRow(*finetuning.place, None, "", "", 0, left_out, (), 0, 0.0, finetuning.trained_on)
-        self.store.add_training(row, ())
+        self.store.add_training(row, finetuning.sources)
 
 
 def complete_examples(

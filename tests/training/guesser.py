@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from backends.base import Backend, BackendConfig
 from backends.training import Training
+from society.core.errors import TooLongError
 from society.core.types import Adapter, GenerateOutput, Usage
 
 ANSWERS = ("4", "4", "5", "6", "none")
@@ -43,6 +44,8 @@ class GuesserBackend(Backend):
         pass
 
     async def train(self, examples, settings, start, folder, *, seed, on_step=None, **more):
+        if settings.max_length < 9:
+            raise TooLongError("All examples are longer than max_length.", "Raise max_length.")
         plain = f"[{', '.join(f'({show(e.messages)}, {e.source!r}, {e.rule!r})' for e in examples)}]"
         name = hashlib.sha256(plain.encode()).hexdigest()
         folder.mkdir()

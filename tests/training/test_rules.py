@@ -16,7 +16,7 @@ from rich.console import Console
 
 import society
 from society.cli.rows import Rows
-from society.core.errors import InputError, ScenarioError
+from society.core.errors import InputError, ScenarioError, TooLongError
 from society.core.identity import fingerprint
 from society.core.types import TurnId
 from society.metrics.iterations import run_iterations, score_iterations
@@ -226,6 +226,24 @@ def test_impossible_rules_are_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(ScenarioError, match=message):
         train({"generator": learner}, **fields)
+
+
+@pytest.mark.parametrize("on_empty", ["keep", "stop"])
+def test_a_learner_whose_rows_are_all_too_long_keeps_its_weights(train: Train, on_empty: str) -> None:
+    fields = {"settings": {"max_length": 8}, "on_empty": on_empty}
+    if on_empty == "stop":
+        with pytest.raises(TooLongError, match="longer than max_length"):
+            train(**fields)
+        return
+    run = train(name="long", **fields)
+    trained = [row for row in run.adapters() if row.left_out.get("too long")]
+    assert trained
+    assert all(row.hash is None and row.examples == 0 for row in trained)
+    assert trained[0].left_out["too long"] == len(
+        sources(run, iteration=0, learner=trained[0].learner, agent=trained[0].agent)
+    )
+    assert {turn.adapter for turn in run.turns("iteration = 2")} <= {None, ""}
+    assert train(name="long", **fields).adapters() == run.adapters()
 
 
 def test_replies_of_one_turn_are_no_repetitions(train: Train) -> None:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from backends.contract_tools import run
 from backends.hf import HuggingFace
 from backends.training import Training, TrainSettings
-from society.core.errors import BackendError, InputError
+from society.core.errors import BackendError, InputError, TooLongError
 from society.core.types import Adapter, ChatMessage, Example, GenerateRequest, Sampling, TurnId
 from tests.backends.hf.tiny import make_model
 
@@ -169,7 +169,7 @@ def test_too_long_examples_are_counted(chat):
 def test_nothing_to_learn_from_is_an_error(chat):
     with pytest.raises(InputError, match="no examples"):
         encode(chat, [], TrainSettings())
-    with pytest.raises(InputError, match="longer than max_length"):
+    with pytest.raises(TooLongError, match="longer than max_length"):
         encode(chat, [example("cat " * 40, "red")], TrainSettings(max_length=20))
     empty = replace(example("red", ""), finish_reason="length")  # not even an end of turn is learned
     with pytest.raises(InputError, match="no tokens to learn"):
