@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,13 @@ from backends.models.peft_folder import check_stored, plain_name
 from society.core.errors import BackendError, SocietyError
 from tests.backends.hf.made import alter, make_adapter
 from tests.backends.hf.test_adapters import QUESTION, REPLY, peft_score
-from tests.backends.hf.tiny import make_model, make_tokenizer, one_thread
+from tests.backends.hf.tiny import make_model, make_tokenizer
 
 torch = pytest.importorskip("torch")
 
 from backends.hf.adapters import check_path  # noqa: E402
 
 ELSEWHERE = "/home/somebody/models/Base-1B-unsloth-bnb-4bit"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

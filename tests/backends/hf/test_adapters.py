@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from society.core.errors import BackendError, InputError
 from society.core.types import Adapter, ChatMessage, Example, GenerateRequest, Sampling, TurnId
 from tests.backends.hf.made import alter, make_adapter
 from tests.backends.hf.made import peft_score as score
-from tests.backends.hf.tiny import make_model, one_thread
+from tests.backends.hf.tiny import make_model
 
 torch = pytest.importorskip("torch")
 
@@ -64,12 +63,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "the future": ({"use_something_new": True}, "use_something_new"),
 }
 """Changes of adapter_config.json. The matrix of adapters has more kinds, and their refusal by the backend."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module", params=["tied", "untied"])

@@ -22,20 +22,9 @@ from backends.hf.loss import LinearCrossEntropy, Loss, collate  # noqa: E402
 from backends.hf.scoring import collate as collate_masked  # noqa: E402
 from backends.hf.working import working_copies  # noqa: E402
 from backends.training import TrainSettings  # noqa: E402
-from tests.backends.hf.tiny import make_model, one_thread  # noqa: E402
+from tests.backends.hf.tiny import make_model  # noqa: E402
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Any:
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("arithmetic") / "model")
 
 
 def make_rows(count: int) -> list[tuple[list[int], int]]:

@@ -29,7 +29,6 @@ from backends.hf.rows import Row  # noqa: E402
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)  # tiny matrices: more threads only wait for each other
     return make_model(tmp_path_factory.mktemp("hf") / "model", seed=1)
 
 

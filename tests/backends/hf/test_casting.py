@@ -12,7 +12,7 @@ from backends.hf import HuggingFace
 from backends.training import TrainSettings
 from society.core.errors import BackendError
 from society.core.types import ChatMessage, Example, TurnId
-from tests.backends.hf.tiny import ARCHITECTURES, make_model, one_thread
+from tests.backends.hf.tiny import ARCHITECTURES, make_model
 
 torch = pytest.importorskip("torch")
 
@@ -31,12 +31,6 @@ def example(colour: str) -> Example:
 
 
 ROWS = [example(colour) for colour in COLOURS]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Any:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module", params=sorted(ARCHITECTURES))

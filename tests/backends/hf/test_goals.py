@@ -17,18 +17,6 @@ from backends.hf.loss import Loss, collate  # noqa: E402
 from backends.objectives import Dpo, Kto  # noqa: E402
 from backends.training import TrainSettings  # noqa: E402
 from tests.backends.hf.test_arithmetic import CPU, make_rows, make_trainable  # noqa: E402
-from tests.backends.hf.tiny import make_model, one_thread  # noqa: E402
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Any:
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("goals") / "model")
 
 
 def logprob(network: Any, row: tuple[list[int], int]) -> Any:

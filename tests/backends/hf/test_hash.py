@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from backends.models import find as models
 from society.core.errors import RunFolderError
 from society.scenario import load_scenario
 from society.session import run as run_scenario
-from tests.backends.hf.tiny import TEMPLATE, make_model, one_thread
+from tests.backends.hf.tiny import TEMPLATE, make_model
 
 torch = pytest.importorskip("torch")
 
@@ -26,12 +26,6 @@ from backends.hf.hashing import hash_base, hash_parts  # noqa: E402
 from backends.hf.loading import load_chat, load_model, name_model  # noqa: E402
 
 OTHER = TEMPLATE.replace("}} <|end|>", "}}<|end|>")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture

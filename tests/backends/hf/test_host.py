@@ -19,16 +19,10 @@ from backends.models.find import hash_file  # noqa: E402
 from backends.training import TrainSettings  # noqa: E402
 from society.core.errors import BackendError  # noqa: E402
 from society.core.types import Adapter, ChatMessage, Example, TurnId  # noqa: E402
-from tests.backends.hf.tiny import ARCHITECTURES, make_model, one_thread  # noqa: E402
+from tests.backends.hf.tiny import ARCHITECTURES, make_model  # noqa: E402
 
 QUESTION = (ChatMessage("user", "the cat ?"),)
 FULL = TrainSettings(method="full", epochs=1, batch_size=4, accumulation=1, learning_rate=1e-2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Any:
-    with one_thread():
-        yield
 
 
 def rows(word: str) -> list[Example]:

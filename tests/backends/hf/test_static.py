@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from backends.contract_tools import ask, run
 from backends.hf import HuggingFace
 from society.core.errors import InputError
 from society.core.types import ChatMessage, GenerateRequest, Sampling
-from tests.backends.hf.tiny import make_model, one_thread
+from tests.backends.hf.tiny import make_model
 
 torch = pytest.importorskip("torch")
 
@@ -27,12 +26,6 @@ from backends.hf.pool import Pool  # noqa: E402
 from backends.hf.rows import Row  # noqa: E402
 from backends.hf.static import StaticBatch, round_rows  # noqa: E402
 from backends.hf.weights import Weights  # noqa: E402
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

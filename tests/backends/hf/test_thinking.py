@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from backends.models.thoughts import template_arguments
 from backends.thinking_contract import ThinkingContract, think
 from society.core.errors import InputError
 from society.core.types import ChatMessage, Example, GenerateOutput, GenerateRequest, Sampling, Thinking, TurnId
-from tests.backends.hf.tiny import THINKING_TEMPLATE, make_model, one_thread
+from tests.backends.hf.tiny import THINKING_TEMPLATE, make_model
 
 pytest.importorskip("torch")
 
@@ -30,12 +29,6 @@ FREE = (("opens", False),)
 """Arguments of the template with which the model itself opens thoughts."""
 CAT = (ChatMessage("user", "the cat ?"),)
 Reply = tuple[Any, ...]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from society.core.errors import BackendError
 from society.core.types import ChatMessage, Example, GenerateOutput, GenerateRequest, Sampling, Turn, TurnId
 from society.store import Store
 from society.training.selection import make_example
-from tests.backends.hf.tiny import make_model, one_thread
+from tests.backends.hf.tiny import make_model
 
 torch = pytest.importorskip("torch")
 
@@ -31,12 +30,6 @@ from backends.hf.scoring import collate  # noqa: E402
 QUESTION = (ChatMessage("user", "the cat ?"),)
 SOURCE = TurnId(0, "q", "debate", 1, "a")
 SETTINGS = TrainSettings(epochs=2, batch_size=4, accumulation=1, learning_rate=1e-2, rank=4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

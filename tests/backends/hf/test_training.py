@@ -57,12 +57,6 @@ COPIES = [example(f"{colour} ?", colour) for colour in COLOURS]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)  # tiny matrices: more threads only wait for each other
-    return make_model(tmp_path_factory.mktemp("hf") / "model")
-
-
-@pytest.fixture(scope="module")
 def chat(model: Path) -> Chat:
     return Chat(load_tokenizer(model, None), [])
 
