@@ -80,7 +80,6 @@ def command(
     from society.cli.debates import find_debate
     from society.cli.rows import Rows
     from society.core.terminal import Terminal
-    from society.metrics.overview import describe_unfinished
     from society.runs.names import Names
     from society.runs.records import load_record, load_records, load_unfinished
     from society.runs.run import Run
@@ -92,6 +91,8 @@ def command(
         return
     names = Names(expand(Run(run).scenario))
     if item is None and number is None:
+        from society.metrics.overview import describe_unfinished
+
         records = load_records(Run(run))
         _list(console, names, [*records, *load_unfinished(Run(run))], run)
         last = max((record.result.iteration for record in records), default=0)

@@ -3,6 +3,7 @@
 open_regular    opens a file without waiting for a writer
 read_limited    returns the contents of a file
 read_json       returns the mapping in a JSON file
+read_stamp      returns what differs once a file has changed
 """
 
 from __future__ import annotations
@@ -13,8 +14,19 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+Stamp = tuple[int, int, int, int]
+"""Device, inode, time of the last change in nanoseconds, and size in bytes of a file."""
 LARGEST_TEXT = 50_000_000
 """Maximum size of a text that is read whole, such as a JSON file or a header, in bytes."""
+
+
+def read_stamp(path: Path) -> Stamp | None:
+    """Return what differs once a file has changed; None where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from society.core.errors import SocietyError
 from society.core.plain import to_plain
+from society.core.regular_files import read_stamp
 from society.metrics.accuracy import share_true
 from society.metrics.overview import describe_unfinished
 from society.report.rows import Json
@@ -60,22 +61,15 @@ class RunList:
 
     def _row(self, path: Path) -> ListedRun:
         name = path.relative_to(self.folder).as_posix()
-        stamp = (is_running(path), [_stamp(path / f"{STORE}{end}") for end in ("", "-wal")])
+        stamp = (is_running(path), [read_stamp(path / f"{STORE}{end}") for end in ("", "-wal")])
         if name not in self._known or self._known[name][0] != stamp:
             self._known[name] = stamp, _read(path, name)
         return self._known[name][1]
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
-
-
 def _read(path: Path, name: str) -> ListedRun:
-    changed = max((found[0] / 1e9 for end in ("", "-wal") if (found := _stamp(path / f"{STORE}{end}"))), default=0.0)
+    stamps = [read_stamp(path / f"{STORE}{end}") for end in ("", "-wal")]
+    changed = max((stamp[2] / 1e9 for stamp in stamps if stamp), default=0.0)
     try:
         return _read_run(Run(path), name, changed)
     except SocietyError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from society.core.errors import RunFolderError
 from society.core.plain import natural_order
+from society.core.regular_files import Stamp, read_stamp
 from society.core.types import Adapter, Item, Turn, TurnId
-from society.runs.files import own_tree, read_json, read_pruned, read_questions
+from society.runs.files import QUESTIONS, own_tree, read_json, read_pruned, read_questions
 from society.runs.places import find_store
 from society.runs.state import Session, read_sessions
 from society.scenario.expand import expand
@@ -62,7 +64,7 @@ class Run:
 
     def meta(self) -> dict[str, str]:
         """Return versions, model hashes and the resolved scenario as JSON, by name."""
-        with self.open_store() as store:
+        with self.open_store(whole=False) as store:
             return store.meta()
 
     def turns(self, where: str = "1", values: Sequence[object] = ()) -> list[Turn]:
@@ -88,13 +90,13 @@ class Run:
             spoken = (society.place(i.phase, i.round), society.order(i.phase, i.agent), i.agent)
             return (i.iteration, item(i.item), i.sample, *spoken)
 
-        with self.open_store() as store:
+        with self.open_store(whole=where == "1") as store:
             return sorted(store.turns(where, values), key=place)
 
     def recalled(self, turns: Iterable[Turn]) -> dict[TurnId, Turn]:
         """Return the turns of earlier questions whose texts the prompts of these turns showed as memories."""
         found: dict[TurnId, Turn] = {}
-        with self.open_store() as store:
+        with self.open_store(whole=False) as store:
             for i in dict.fromkeys(past for turn in turns for past in turn.recalls):
                 key = (i.iteration, i.item, i.sample, i.phase, i.round, i.agent)
                 found.update((turn.id, turn) for turn in store.turns(TURNS.where_key, key))
@@ -135,7 +137,7 @@ class Run:
         `where` is SQL over the columns.
         """
         item = self._item_order()
-        with self.open_store() as store:
+        with self.open_store(whole=where == "1") as store:
             rows = list(store.results(where, values))
         for row in rows:
             self._require_iteration(row.iteration)
@@ -144,15 +146,15 @@ class Run:
     def debates(self, split: str = "evaluation") -> list[tuple[int, str, int]]:
         """Return iteration, item and sample of each debate of a split that has ended, in the order of `results`."""
         item = self._item_order()
-        with self.open_store() as store:
+        with self.open_store(whole=False) as store:
             return sorted(store.debates(split), key=lambda debate: (debate[0], item(debate[1]), debate[2]))
 
     def _item_order(self) -> Callable[[str], tuple[object, ...]]:
         """Return a sort key for items: their index in the task, or their id with numbers in it as numbers."""
-        places = {item.id: place for place, item in enumerate(self.questions() or ())}
+        places = _place_items(self.folder, read_stamp(self.folder / QUESTIONS))
 
         def order(item: str) -> tuple[object, ...]:
-            return (places.get(item, len(places)), natural_order(item), item)
+            return (places[item],) if item in places else (len(places), natural_order(item), item)
 
         return order
 
@@ -162,17 +164,17 @@ class Run:
 
     def count_turns(self) -> int:
         """Return the number of turns, including those of training debates and of unfinished debates."""
-        with self.open_store() as store:
+        with self.open_store(whole=False) as store:
             return store.count("1")
 
     def count_failed(self) -> int:
         """Return the number of failed turns, including those of training debates."""
-        with self.open_store() as store:
+        with self.open_store(whole=False) as store:
             return store.count("status = 'failed'")
 
     def count_reused(self) -> int:
         """Return the number of turns whose reply was reused from another run."""
-        with self.open_store() as store:
+        with self.open_store(whole=False) as store:
             return store.count("reused = 1")
 
     def adapters(self) -> list[AdapterRow]:
@@ -185,6 +187,12 @@ class Run:
         with self.open_store() as store:
             return store.examples()
 
-    def open_store(self) -> Store:
-        """Return the run's store for reading, as a context manager."""
-        return Store(find_store(self.folder), read_only=True)
+    def open_store(self, whole: bool = True) -> Store:
+        """Return the run's store for reading, as a context manager. `whole`: check it whole, and not rows as read."""
+        return Store(find_store(self.folder), read_only=True, whole=whole)
+
+
+@lru_cache(maxsize=1)
+def _place_items(folder: Path, stamp: Stamp | None) -> dict[str, int]:
+    """Return the index of each item in the task, by its id; `stamp` is that of the file of questions."""
+    return {item.id: place for place, item in enumerate(read_questions(folder) or ())}

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from society.core.atomic import atomic_write
 from society.core.disks import find_shared
 from society.core.errors import InputError, RunFolderError
+from society.core.regular_files import read_stamp
 from society.store.migrate import (
     READABLE,
     RESUMABLE,
@@ -212,7 +213,7 @@ def copy_store(store: Path, copy: Path) -> Path:
     """
     copy.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(3):
-        before = _stamp(store), _stamp(_wal(store))
+        before = read_stamp(store), read_stamp(_wal(store))
         try:
             shutil.copyfile(store, copy)
             if _uses_wal(copy) and _wal(store).exists():
@@ -221,7 +222,7 @@ def copy_store(store: Path, copy: Path) -> Path:
             if not store.exists():
                 raise
             continue  # the WAL has just been removed
-        if before == (_stamp(store), _stamp(_wal(store))):
+        if before == (read_stamp(store), read_stamp(_wal(store))):
             return copy
     raise RunFolderError(
         f"{store} is being written by another machine.", "Read the run there, or wait until the run ends."
@@ -256,13 +257,5 @@ def _wal(store: Path) -> Path:
 
 
 def _inode(path: Path) -> _Inode | None:
-    found = _stamp(path)
+    found = read_stamp(path)
     return None if found is None else found[:2]
-
-
-def _stamp(path: Path) -> tuple[int, int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size

@@ -12,9 +12,12 @@ from society.core.errors import RunFolderError, StoreError
 from society.core.types import Turn, Usage
 from society.store.opening import require_resumable
 from society.store.rows import (
+    ADAPTERS,
     EXAMPLES,
     META,
+    RESULTS,
     TEXTS,
+    TURNS,
     AdapterRow,
     ExampleRow,
     ResultRow,
@@ -25,7 +28,7 @@ from society.store.rows import (
     read_turn,
 )
 from society.store.table import Table
-from society.store.validate import LARGEST_VALUE, NO_STORE, TOO_LARGE, check_examples, refuse
+from society.store.validate import LARGEST_VALUE, NO_STORE, TOO_LARGE, check_examples, check_values, refuse
 
 _Record = TypeVar("_Record")
 
@@ -42,6 +45,8 @@ class StoreReader:
 
     _path: Path
     _db: sqlite3.Connection
+    _whole: bool
+    """Whether the store was checked when it was opened. Otherwise, rows are checked before they are read."""
 
     def require_resumable(self) -> None:
         """Raise `RunFolderError` if the store is of a version whose runs can be read but not resumed."""
@@ -49,6 +54,7 @@ class StoreReader:
 
     def turns(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[Turn]:
         """Return turns in the order of iteration, item and sample, then as committed."""
+        self._check(TURNS, where, values)
         text_of = lru_cache(maxsize=10_000)(self._text)
         query = f"SELECT * FROM turns WHERE {where} ORDER BY iteration, item, sample, rowid"
         return self._read(lambda row: read_turn(row, text_of), query, values)
@@ -90,6 +96,7 @@ class StoreReader:
 
     def results(self, where: str = "1", values: Sequence[object] = ()) -> Iterator[ResultRow]:
         """Return how each debate ended, in the order of iteration, item and sample."""
+        self._check(RESULTS, where, values)
         query = f"SELECT * FROM results WHERE {where} ORDER BY iteration, item, sample"
         return self._read(read_result, query, values)
 
@@ -100,21 +107,25 @@ class StoreReader:
 
     def adapters(self) -> list[AdapterRow]:
         """Return every training, in the order of iteration, learner and agent."""
+        self._check(ADAPTERS)
         query = "SELECT * FROM adapters ORDER BY iteration, learner, agent"
         return list(self._read(read_adapter, query))
 
     def examples(self, where: str = "1", values: Sequence[object] = ()) -> list[ExampleRow]:
         """Return the origin of training rows, in the order of iteration, learner, agent and number."""
+        self._check(EXAMPLES, where, values)
         check_examples(self._db, self._path)
         query = f"SELECT * FROM examples WHERE {where} ORDER BY iteration, learner, agent, number"
         return list(self._read(EXAMPLES.read, query, values))
 
     def meta(self) -> dict[str, str]:
         """Return facts about the run by name: resolved scenario, versions, model hashes."""
+        self._check(META)
         return {fact.name: fact.value for fact in self._read(META.read, "SELECT * FROM meta")}
 
     def debates(self, split: str) -> list[tuple[int, str, int]]:
         """Return iteration, item and sample of each finished debate of a split, in the order of `results`."""
+        self._check(RESULTS, "split=?", (split,))
         query = "SELECT iteration, item, sample FROM results WHERE split=? ORDER BY iteration, item, sample"
         return list(self._read(lambda row: (row["iteration"], row["item"], row["sample"]), query, (split,)))
 
@@ -168,12 +179,24 @@ class StoreReader:
             raise explain(path, error, other is None) from error
 
     def _text(self, key: bytes) -> str:
+        self._check(TEXTS, "key=?", (key,))
         texts = list(self._read(TEXTS.read, "SELECT * FROM texts WHERE key=?", (key,)))
         return texts[0].text if texts else "(this text is missing from the store)"
 
     def _one(self, query: str) -> object:
-        row: dict[str, Any] | None = self._db.execute(query).fetchone()
-        return next(iter(row.values())) if row else None
+        found = list(self._read(lambda row: next(iter(row.values())), query))
+        return found[0] if found else None
+
+    def _check(self, table: Table[Any], where: str = "1", values: Sequence[object] = ()) -> None:
+        """Raise `RunFolderError` for a wrong value in these rows, unless the whole store was checked."""
+        if self._whole:
+            return
+        try:
+            check_values(self._db, self._path, table, where, values)
+        except sqlite3.DataError as error:
+            raise refuse(self._path, TOO_LARGE) from error
+        except sqlite3.Error as error:
+            raise explain(self._path, error) from error
 
 
 def explain(path: Path, error: Exception, of_this_run: bool = True) -> StoreError | RunFolderError:

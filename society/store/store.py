@@ -75,7 +75,7 @@ class Store(StoreReader):
 
     `reuse` names other runs' stores whose replies are reused where everything that shaped them is equal. `on_change` is
     called before the first turn is added or changed, `on_training` after each stored training.
-    Unless `whole`, the values of the store are not checked before they are read: for counts alone.
+    Unless `whole`, only the rows that are read are checked, and not all: for counts and single debates.
     """
 
     def __init__(

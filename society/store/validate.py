@@ -3,14 +3,15 @@
 A SQLite file can hold triggers, views and functions that run when it is read or written, values of the wrong type, and
 damage made to crash its reader. So its schema must be ours and its pages sound, and every value must satisfy the
 constraints of its table. A file is checked whole when this process first opens it, which takes about as long as reading
-it once. What constraints cannot say, such as the form of JSON, is checked as each row is read.
+it once. A command that reads a few rows has only these checked. What constraints cannot say, such as the form of JSON,
+is checked as each row is read.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
 from importlib.resources import files
@@ -64,7 +65,8 @@ def check_contents(db: sqlite3.Connection, path: Path) -> None:
         [(verdict,)] = _query(db, "PRAGMA quick_check(1)")
         if verdict != "ok":
             raise refuse(path, f"{verdict!s:.200}")
-        _check_values(db, path)
+        for table in TABLES.values():
+            check_values(db, path, table)
     except sqlite3.DataError as error:
         raise refuse(path, TOO_LARGE) from error
     _seen.add(place)
@@ -158,25 +160,25 @@ def _strip(sql: str) -> str:
     return " ".join(re.sub(r"--[^\n]*", " ", sql).split())
 
 
-def _check_values(db: sqlite3.Connection, path: Path) -> None:
-    """Raise `RunFolderError` for the first value that the constraints of its table do not allow.
+def check_values(
+    db: sqlite3.Connection, path: Path, table: Table[Any], where: str = "1", parameters: Sequence[object] = ()
+) -> None:
+    """Raise `RunFolderError` for the first value of these rows that the constraints of the table do not allow.
 
-    Tables of older versions have no constraints, and `quick_check` ignores them in a file that is opened read-only.
+    `where` is SQL over the columns. Tables of older versions have no constraints, and `quick_check` ignores them in a
+    file that is opened read-only.
     """
-    for table in TABLES.values():
-        columns = {column[0] for column in db.execute(f"SELECT * FROM {table.name} LIMIT 0").description}
-        rules = {name: rule for name, rule in table.rules().items() if name in columns}
-        if _query(db, f"SELECT 1 FROM {table.name} WHERE NOT ({' AND '.join(rules.values())}) LIMIT 1"):
-            raise refuse(path, _find_fault(db, table, rules))
-
-
-def _find_fault(db: sqlite3.Connection, table: Table[Any], rules: Mapping[str, str]) -> str:
-    """Return in words which value is the first that breaks one of these rules, by column."""
+    columns = {column[0] for column in db.execute(f"SELECT * FROM {table.name} LIMIT 0").description}
+    rules = {name: rule for name, rule in table.rules().items() if name in columns}
+    rows = f"FROM {table.name} WHERE ({where}) AND NOT"
+    if not _query(db, f"SELECT 1 {rows} ({' AND '.join(rules.values())}) LIMIT 1", parameters):
+        return
     for name, rule in rules.items():
-        columns = (*table.key, name)
-        for values in _query(db, f"SELECT {', '.join(columns)} FROM {table.name} WHERE NOT ({rule}) LIMIT 1"):
-            return table.describe(dict(zip(columns, values, strict=True)), name, f"expected {table.expect(name)}")
-    return f"a value of its table {table.name!r} is not allowed"
+        shown = (*table.key, name)
+        for values in _query(db, f"SELECT {', '.join(shown)} {rows} ({rule}) LIMIT 1", parameters):
+            fault = f"expected {table.expect(name)}"
+            raise refuse(path, table.describe(dict(zip(shown, values, strict=True)), name, fault))
+    raise refuse(path, f"a value of its table {table.name!r} is not allowed")
 
 
 _ORPHANS = """
@@ -195,8 +197,8 @@ def check_examples(db: sqlite3.Connection, path: Path) -> None:
         raise refuse(path, "a training row has no turn that it comes from, or no adapter that learned it")
 
 
-def _query(db: sqlite3.Connection, query: str) -> list[tuple[object, ...]]:
+def _query(db: sqlite3.Connection, query: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
     """Return rows as tuples, whatever the connection's row factory is."""
     cursor = db.cursor()
     cursor.row_factory = None
-    return cursor.execute(query).fetchall()
+    return cursor.execute(query, parameters).fetchall()

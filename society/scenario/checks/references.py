@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 
 from society.components.registry import kinds
 from society.core.problems import Problem, find_near, show
@@ -46,23 +47,30 @@ def check_references(scenario: Scenario, root: Node) -> Iterator[Problem]:
 
 def _check_names(scenario: Scenario, root: Node, sizes: dict[str, int]) -> Iterator[Problem]:
     """Yield names that are a kind, graphs that are made of themselves, and graphs of too many parts."""
-    import networkx as nx
-
     uses = {name: references(topology) for name, topology in scenario.topologies.items()}
-    graph: nx.DiGraph[str] = nx.DiGraph(
-        (name, inner) for name, found in uses.items() for inner in found if inner in uses
-    )
-    loops = {name: [i for i in uses[name] if i in graph and nx.has_path(graph, i, name)] for name in uses}
-    circular = {name for name, back in loops.items() if back}
+    loops = {name: next(filter(None, (_find_way(uses, i, name) for i in uses[name])), None) for name in uses}
+    circular = {name for name, way in loops.items() if way}
     for name in uses:
         steps = ("topologies", name)
         if name in kinds("topology"):
             yield problem_at(root, steps, f"{show(name)} is a kind of topology; use another name", key=True)
-        if back := loops[name]:
-            way = " -> ".join([name, *nx.shortest_path(graph, back[0], name)])
-            yield problem_at(root, steps, f"is made of itself: {way}; remove one of these names")
-        elif sizes[name] > MOST_PARTS and not (name in graph and any(nx.has_path(graph, name, c) for c in circular)):
+        if way := loops[name]:
+            shown = " -> ".join([name, *way])
+            yield problem_at(root, steps, f"is made of itself: {shown}; remove one of these names")
+        elif sizes[name] > MOST_PARTS and not any(_find_way(uses, name, other) for other in circular):
             yield problem_at(root, steps, f"is made of more than {MOST_PARTS} topologies; combine fewer")
+
+
+def _find_way(uses: Mapping[str, Sequence[str]], start: str, end: str) -> list[str] | None:
+    """Return the shortest way between two names along their uses, both included; None if there is none."""
+    ways = {start: [start]}
+    queue = deque(ways)
+    while queue and end not in ways:
+        name = queue.popleft()
+        new = [inner for inner in uses.get(name, ()) if inner in uses and inner not in ways]
+        ways.update((inner, [*ways[name], inner]) for inner in new)
+        queue.extend(dict.fromkeys(new))
+    return ways.get(end)
 
 
 def _sizes(scenario: Scenario) -> dict[str, int]:
