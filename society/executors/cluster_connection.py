@@ -6,13 +6,11 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from society.core.errors import InputError
@@ -38,16 +36,20 @@ class ClusterConnection:
             os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # seconds; by default Ray retries for minutes
             if self.address != "auto":
                 check_reachable(self.address)
-        with keep_handlers():
-            import ray
+        import ray
 
-            if not ray.is_initialized():
-                try:
-                    ray.init(**self._options())
-                except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-                    self._clear()
-                    raise join_error(self.address, error) from error
-                self._joined = True
+        if ray.is_initialized():
+            return
+        try:
+            with without_handlers():
+                ray.init(**self._options())
+        except BaseException as error:
+            ray.shutdown()
+            self._clear()
+            if isinstance(error, ConnectionError | OSError | RuntimeError | ValueError):
+                raise join_error(self.address, error) from error
+            raise
+        self._joined = True
 
     def _options(self) -> dict[str, Any]:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
@@ -67,6 +69,8 @@ class ClusterConnection:
         import ray
 
         if self._joined:
+            if self._folder is not None:
+                kill_monitor()
             ray.shutdown()
             self._clear()
 
@@ -105,12 +109,23 @@ def restrict_to_loopback() -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
+def kill_monitor() -> None:
+    """Kill the monitor of a cluster that was started here: it only adds machines, and Ray waits a second for its end."""
+    from ray._private import worker
+
+    with suppress(AttributeError):  # another version of Ray: the second is waited for
+        for started in worker._global_node.all_processes.get("monitor", ()):
+            started.process.kill()
+
+
 @contextmanager
-def keep_handlers() -> Iterator[None]:
-    """Restore the handler of SIGTERM afterwards, which Ray replaces: it stops a run gracefully."""
-    before = signal.getsignal(signal.SIGTERM)
+def without_handlers() -> Iterator[None]:
+    """Let Ray set no handler of SIGTERM, which would end the process at once: the run's handler stops it gracefully."""
+    from ray._private import utils
+
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        utils.set_sigterm_handler = before

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from society.executors.cluster_connection import keep_handlers, restrict_to_loopback
+from society.executors.cluster_connection import ClusterConnection, restrict_to_loopback
 from society.scenario import load_scenario
 from society.session import run
 from tests.faults.injection import Counter, contents
@@ -150,11 +150,32 @@ def test_two_signals_stop_at_once(speak: Callable[..., Speaking]) -> None:
     assert contents(speaking.out)["turns"] == []
 
 
-def test_the_handler_of_sigterm_is_restored() -> None:
+def test_an_interrupted_start_of_ray_keeps_the_handlers_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ray's own handler would end the process with the number of the signal as its status."""
+    import ray
+    from ray._private.utils import set_sigterm_handler
+
     before = signal.getsignal(signal.SIGTERM)
-    with keep_handlers():
-        signal.signal(signal.SIGTERM, lambda *_: None)
-    assert signal.getsignal(signal.SIGTERM) is before
+
+    def start(**_: object) -> None:
+        from ray._private import utils
+
+        utils.set_sigterm_handler(lambda *_: None)
+        assert signal.getsignal(signal.SIGTERM) is before
+        assert list(tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ray, "init", start)
+    with pytest.raises(KeyboardInterrupt):
+        ClusterConnection("local").join()
+    from ray._private import utils
+
+    assert utils.set_sigterm_handler is set_sigterm_handler
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_token_of_ray_lasts_as_long_as_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
