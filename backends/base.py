@@ -29,6 +29,7 @@ from backends.price import FREE, Price
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.component import Component
 from society.core.errors import InputError
+from society.core.machine import ProcessFacts
 from society.core.pieces import OnPiece
 from society.core.types import (
     DEFAULT_THINKING,
@@ -226,6 +227,9 @@ class Backend(ABC):
     tools: ToolFormat | None = None
     asks_people: bool = False
     """Whether a person gives the replies; see `BackendConfig.asked_person`."""
+    processes: Sequence[ProcessFacts] = ()
+    """Processes elsewhere that have worked for the backend. None for a backend that works in this one, or on servers
+    that others have started."""
 
     async def __aenter__(self) -> Self:
         return self

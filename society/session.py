@@ -131,7 +131,9 @@ async def run_async(
             with Store(folder.store, others, on_change=discard, on_training=folder.copy_soon) as store:
                 pulse = Pulse()
                 folder.report_progress(lambda: pulse.last)
-                followed = Several([pulse, watcher])
+                processes = [backend.processes for backend in backends.values()]
+                session = SessionLog(store, interruption, spending.describe, processes)
+                followed = Several([pulse, session, watcher])
                 interruption.folder = folder.path
                 interruption.drop = partial(_drop_queued, backends)
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
@@ -149,7 +151,7 @@ async def run_async(
                     retry=scenario.retry,
                     listener=watcher if watcher.streams or watcher.starts else None,
                 )
-                with SessionLog(store, interruption, spending.describe) as session:
+                with session:
                     speaker.on_outage = partial(_report_outage, session, watcher)
                     stage = _Stage(speaker, store, followed, folder.path)
                     await _play(society, items, stage, backends, adapters, folder.path)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0),
     help="Minutes without a turn or an optimizer step after which a run counts as stuck.",
 )
+@click.option("--calls", is_flag=True, help="Also list the calls that worked on each run: times, machines, versions.")
 @json_option
-def command(folders: tuple[Path, ...], stuck_after: float, as_json: bool) -> int:
+def command(folders: tuple[Path, ...], stuck_after: float, calls: bool, as_json: bool) -> int:
     """Show who works on runs, how far they are, and which are stuck.
 
     RUN may also be a folder with several runs, and is runs/ by default; other folders in it are left out. The exit
@@ -34,6 +35,7 @@ def command(folders: tuple[Path, ...], stuck_after: float, as_json: bool) -> int
     \b
     society status runs
     society status runs/sweep-mine --json
+    society status runs/mine --calls
     """
     from society.core.errors import InputError
     from society.core.plain import natural_order
@@ -54,12 +56,12 @@ def command(folders: tuple[Path, ...], stuck_after: float, as_json: bool) -> int
 
         click.echo(json.dumps([asdict(row) | {"progress": row.progress} for row in rows], indent=2))
     else:
-        _print(rows, folders[0] if len(folders) == 1 else Path())
+        _print(rows, folders[0] if len(folders) == 1 else Path(), calls)
     fine = (*(state for state in RunState if state.is_live or state.is_over), RunState.INTERRUPTED, RunState.LIMITED)
     return int(any(row.stuck or row.state not in fine for row in rows))
 
 
-def _print(rows: list[RunStatus], folder: Path) -> None:
+def _print(rows: list[RunStatus], folder: Path, calls: bool) -> None:
     """Print the table. Runs are named by their paths from `folder`."""
     from collections import Counter
 
@@ -84,9 +86,22 @@ def _print(rows: list[RunStatus], folder: Path) -> None:
     for row in rows:
         if row.reason and not row.whole:
             console.print(Text(f"{names[row.run]}: {row.reason}", style="dim"), soft_wrap=True)
+        for line in _describe_calls(row) if calls else ():
+            console.print(Text(f"{names[row.run]}: {line}"), soft_wrap=True)
     states = Counter(row.state for row in rows)
     total = ", ".join(f"{number:,} {state}" for state, number in states.items())
     console.print(Text(f"{count(len(rows), 'run')}: {total}", style="dim"), soft_wrap=True)
+
+
+def _describe_calls(row: RunStatus) -> list[str]:
+    """Return a line with the versions at the run's start, and one for each call that worked on it."""
+    lines = [f"made with {', '.join(f'{name} {version}' for name, version in row.versions.items())}"]
+    for call in row.sessions:
+        parts = [call.state, f"process {call.pid} on {call.host}"]
+        facts = (("GPUs", call.gpus), ("workers", call.workers), ("other versions", call.versions))
+        parts += [f"{name}: {value}" for name, value in (*facts, ("commit", call.program_commit)) if value]
+        lines.append(f"{call.started} to {call.ended or '?'}: {'; '.join(parts)}")
+    return lines
 
 
 def _shorten(run: Path, folder: Path) -> str:

@@ -198,7 +198,7 @@ class RayExecutor(Executor):
             if self._yields:
                 await pool.close()
 
-        return RemoteTrainer(config, launch, self.config.retries, make_room)
+        return RemoteTrainer(config, launch, self.config.retries, make_room, pool.add_process)
 
     def count_runs(self, needs: Needs) -> int:
         """Return `runs`, or 1 if finetunings need the resources of the replicas."""

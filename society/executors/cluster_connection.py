@@ -110,7 +110,7 @@ def restrict_to_loopback() -> None:
 
 
 def kill_monitor() -> None:
-    """Kill the monitor of a cluster that was started here: it only adds machines, and Ray waits a second for its end."""
+    """Kill the monitor of a cluster that was started here. It only adds machines, and Ray waits a second for it."""
     from ray._private import worker
 
     with suppress(AttributeError):  # another version of Ray: the second is waited for

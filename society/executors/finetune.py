@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from backends.base import BackendConfig
 from backends.objectives import Objective
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.errors import BackendError, SocietyError
+from society.core.machine import ProcessFacts, read_process
 from society.core.types import Adapter, Example
 from society.executors.file_transfer import Chunk, ChunkReceiver, Digest, read_chunks
 from society.executors.ray_calls import call, describe_cause, put_chunks, worker_errors
@@ -44,10 +45,11 @@ class FinetuneJob:
 
 @dataclass(frozen=True)
 class Done:
-    """The result of a finetuning, and the digest of the chunks sent before it."""
+    """The result of a finetuning, the digest of the chunks sent before it, and the process that trained."""
 
     training: Training
     digest: str
+    process: ProcessFacts
 
 
 def finetune(job: FinetuneJob) -> Iterator[Step | Chunk | Done | SocietyError]:
@@ -64,7 +66,7 @@ def finetune(job: FinetuneJob) -> Iterator[Step | Chunk | Done | SocietyError]:
         if isinstance(item, Training):
             digest = Digest()
             yield from digest.hash_each(read_chunks(Path(item.adapter.path)))
-            item = Done(item, digest.value)
+            item = Done(item, digest.value, read_process())
         yield item
 
 
@@ -88,8 +90,16 @@ async def _train(job: FinetuneJob, folder: Path, on_step: OnStep) -> Training:
 class RemoteTrainer:
     """A trainer that runs finetunings on the cluster and stores the adapters here."""
 
-    def __init__(self, config: BackendConfig, launch: Callable[[FinetuneJob], Any], retries: int, before: Any) -> None:
-        self._config, self._launch, self._retries, self._before = config, launch, retries, before
+    def __init__(
+        self,
+        config: BackendConfig,
+        launch: Callable[[FinetuneJob], Any],
+        retries: int,
+        before: Callable[[], Awaitable[None]],
+        on_process: Callable[[ProcessFacts], None],
+    ) -> None:
+        self._config, self._launch, self._retries = config, launch, retries
+        self._before, self._on_process = before, on_process
 
     async def train(
         self,
@@ -127,6 +137,7 @@ class RemoteTrainer:
             if isinstance(item, Chunk):
                 await asyncio.to_thread(place.add, item)
             elif isinstance(item, Done):
+                self._on_process(item.process)
                 path = place.finish(item.digest)
                 return replace(item.training, adapter=replace(item.training.adapter, path=str(path)))
             elif on_step is not None:

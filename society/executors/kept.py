@@ -53,7 +53,7 @@ class _Kept(Backend):
         self.model_hash, self.check = backend.model_hash, backend.check  # type: ignore[method-assign]
         self.tokenizer, self.likelihood, self.embeddings = backend.tokenizer, backend.likelihood, backend.embeddings
         self.adapters, self.trainer, self.streaming = backend.adapters, backend.trainer, backend.streaming
-        self.asks_people = backend.asks_people
+        self.asks_people, self.processes = backend.asks_people, backend.processes
         return self
 
     def drop_queued(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from society.core.errors import BackendError, DroppedError, SocietyError, TransientError, UnavailableError
+from society.core.machine import ProcessFacts
 from society.core.types import Adapter
 from society.executors.ray_calls import call, describe_cause, put_chunks, worker_errors
 from society.executors.replica import Missing, Opened
@@ -53,6 +54,8 @@ class Pool:
         self._dropping: set[asyncio.Task[Any]] = set()
         self.adapters: dict[str, Adapter] = {}
         self.opened: Opened | None = None
+        self.processes: list[ProcessFacts] = []
+        """Processes of replicas and finetunings, each once."""
         self.users = 0
         """Number of open backends on this pool. Runs of a sweep share a pool."""
 
@@ -185,6 +188,7 @@ class Pool:
                 self._failure = answer
             else:
                 self.opened, slot.live = self.opened or answer, _OpenReplica(Connection(slot.actor))
+                self.add_process(answer.process)
             slot.starting = None
             self._changed.set()
             return
@@ -192,6 +196,11 @@ class Pool:
         if all(other.lost for other in self._slots):
             self._failure = failure
         self._changed.set()
+
+    def add_process(self, process: ProcessFacts) -> None:
+        """Remember a process that works for the backend."""
+        if process not in self.processes:
+            self.processes.append(process)
 
     def _replace(self, slot: _Slot, live: _OpenReplica) -> None:
         """Start a replacement for a dead replica, unless another caller has done so."""

@@ -28,6 +28,7 @@ class RemoteBackend(Backend):
 
     def __init__(self, pool: Pool, trainer: Trainer) -> None:
         self.pool, self._trainer = pool, trainer
+        self.processes = pool.processes
 
     async def __aenter__(self) -> Self:
         self.pool.users += 1

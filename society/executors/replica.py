@@ -15,6 +15,7 @@ from typing import Any
 
 from backends.base import Backend, BackendConfig
 from society.core.errors import BackendError, SocietyError
+from society.core.machine import ProcessFacts, read_process
 from society.core.types import Adapter, ChatMessage, GenerateRequest, ToolSpec
 from society.executors.file_transfer import ChunkReceiver, Digest
 from society.executors.request_batches import Dispatcher, Packet
@@ -23,10 +24,11 @@ from society.executors.scratch import Scratch
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An opened backend: the hash of its model and the names of its optional abilities."""
+    """An opened backend: the hash of its model, the names of its optional abilities, and the process that holds it."""
 
     model_hash: str
     abilities: frozenset[str]
+    process: ProcessFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class Replica:
             )
         self._backend = backend
         names = ("tokenizer", "likelihood", "embeddings", "adapters", "trainer", "tools")
-        return Opened(backend.model_hash, frozenset(name for name in names if getattr(backend, name) is not None))
+        abilities = frozenset(name for name in names if getattr(backend, name) is not None)
+        return Opened(backend.model_hash, abilities, read_process())
 
     async def close(self) -> None:
         """Cancel all requests, close the backend and remove its files."""

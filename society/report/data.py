@@ -44,6 +44,7 @@ from society.runs.locking import is_running
 from society.runs.names import Names
 from society.runs.records import DebateRecord, by_iteration, load_records, sameness
 from society.runs.run import Run
+from society.runs.state import Session, read_sessions
 from society.scenario.expand import PhasePlan, Society, expand
 
 if TYPE_CHECKING:
@@ -230,7 +231,14 @@ def _list_facts(run: RunData) -> list[tuple[str, str]]:
         ("models", ", ".join(f"{name} ({_kind(backend)})" for name, backend in scenario.backends.items())),
         *_list_licences(read_json(run.meta, "licences")),
         ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        *_list_calls(read_sessions(run.meta)),
     ]
+
+
+def _list_calls(sessions: Sequence[Session]) -> Iterator[tuple[str, str]]:
+    """Yield the packages with other versions in later calls, and the processes elsewhere, each once."""
+    facts = [fact for one in sessions for fact in (("later with", one.versions), ("workers", one.workers)) if fact[1]]
+    yield from dict.fromkeys(facts)
 
 
 def _list_licences(licences: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from society.core.definition import contents, defining, difference
 from society.core.disks import find_shared
 from society.core.errors import InputError, RunFolderError
 from society.core.identity import fingerprint
+from society.core.machine import read_versions
 from society.core.paths import stored_in
 from society.core.plain import count
 from society.core.types import Item
@@ -25,7 +26,7 @@ from society.runs.lease import Found, Holder
 from society.runs.locking import LOCK, hold, wait_for
 from society.runs.mirror import Mirror, open_mirror, salvage
 from society.runs.places import FILES, STORE, has_begun
-from society.runs.provenance import find_licences, read_versions, with_later
+from society.runs.provenance import find_licences, with_later
 from society.scenario.models.scenario import Scenario
 from society.store import Store
 

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
-import society
 from society.components.faults import faults_of
 from society.runs.files import read_json, read_list
 from society.scenario.models.scenario import Scenario
-
-_LIBRARIES = ("llama-cpp-python", "torch", "transformers", "peft", "networkx", "pydantic", "math-verify")
-
-
-@cache
-def read_versions() -> dict[str, str]:
-    """Return the versions of this program and its libraries, which do not change while it runs."""
-    found = {"society": society.__version__, "python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def with_later(meta: Mapping[str, str], name: str, now: dict[str, str]) -> list[dict[str, str]]:

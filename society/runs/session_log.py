@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,10 +15,20 @@ from typing import Self
 
 from society.core.errors import LimitReachedError, SocietyError, StoreError, WaitedTooLongError, describe_error
 from society.core.interrupt import Interruption
+from society.core.machine import (
+    ProcessFacts,
+    compare_versions,
+    read_commit,
+    read_gpus,
+    read_program_commit,
+    read_versions,
+)
 from society.core.plain import shorten
-from society.runs.machine import read_commit, read_gpus, read_program_commit
+from society.core.types import Turn
+from society.runs.files import read_json
 from society.runs.state import RunState, Session, read_sessions, write_sessions
 from society.store import Store
+from society.watcher import Watcher
 
 _REASON = 1_000
 """Maximum number of characters of a reason."""
@@ -29,20 +39,32 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-class SessionLog:
+class SessionLog(Watcher):
     """The present session of a run, stored as it changes. Use it as a context manager within that of the store."""
 
-    def __init__(self, store: Store, interruption: Interruption, cost: Callable[[], str]) -> None:
-        """`cost` returns the dollars of the run so far as a decimal number, or ""."""
+    def __init__(
+        self,
+        store: Store,
+        interruption: Interruption,
+        cost: Callable[[], str],
+        processes: Sequence[Sequence[ProcessFacts]] = (),
+    ) -> None:
+        """`cost` returns the dollars of the run so far as a decimal number, or "".
+
+        `processes` has the processes elsewhere that work for each backend. These lists may grow during the run.
+        """
         self._store, self._interruption, self._cost = store, interruption, cost
+        self._processes, self._known = processes, 0
 
     def __enter__(self) -> Self:
-        self.earlier = read_sessions(self._store.meta())
+        meta = self._store.meta()
+        self.earlier = read_sessions(meta)
         self._session = Session(
             host=socket.gethostname(),
             pid=str(os.getpid()),
             started=now(),
             gpus=", ".join(read_gpus()),
+            versions=_compare_with_start(read_json(meta, "versions")),
             commit=read_commit(Path.cwd()),
             program_commit=read_program_commit(),
         )
@@ -74,9 +96,21 @@ class SessionLog:
         self._session = replace(self._session, state=RunState.RUNNING, reason="", paused=paused)
         self._write()
 
+    def turn(self, turn: Turn, replayed: bool) -> None:
+        """Store which processes work, if there are new ones: a killed run cannot do so at its end."""
+        if self._known != sum(map(len, self._processes)):
+            self._write()
+
     def _write(self) -> None:
-        self._session = replace(self._session, dollars=self._cost())
+        self._known = sum(map(len, self._processes))
+        found = dict.fromkeys(facts.describe(read_versions()) for some in self._processes for facts in some)
+        self._session = replace(self._session, dollars=self._cost(), workers=", ".join(found))
         self._store.set_meta(write_sessions([*self.earlier, self._session]))
+
+
+def _compare_with_start(start: Mapping[str, str]) -> str:
+    """Return the packages with other versions than at the run's start. An older society did not record all of them."""
+    return compare_versions(start, {name: found for name, found in read_versions().items() if name in start})
 
 
 def find_state(cause: BaseException | None, ended_early: bool, failed: bool) -> RunState:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from society.core.errors import SocietyError
 from society.core.plain import count
-from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, own_file, read_object
+from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, own_file, read_json, read_object
 from society.runs.lease import PATIENCE, Found, find_lease
 from society.runs.locking import is_running
 from society.runs.places import STORE, find_store, is_run
@@ -35,6 +35,7 @@ class RunStatus:
     `state` is a `RunState`, or "not readable" for the `reason`. `done` of `planned` debates of the evaluation in
     `iteration` of `iterations` are finished; `planned` is 0 if unknown. `quiet` has the seconds since the last turn or
     optimizer step, None if unknown. A `stuck` run is running, but has been quiet for long or gives no sign of life.
+    `versions` are those of the packages at its start, and `sessions` are the calls that worked on it.
     """
 
     run: str
@@ -52,6 +53,8 @@ class RunStatus:
     failed: int = 0
     quiet: float | None = None
     stuck: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    sessions: tuple[Session, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -119,6 +122,8 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
         failed=failed,
         quiet=quiet,
         stuck=state == RunState.RUNNING and (silent or (quiet or 0) > stuck_after),
+        versions=read_json(meta, "versions"),
+        sessions=tuple(sessions),
     )
 
 

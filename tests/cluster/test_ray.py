@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from society.core.errors import BackendError, ContextOverflowError, InputError, MissingExtraError, ScenarioError
+from society.core.machine import read_process, read_versions
 from society.core.types import Turn
 from society.executors.cluster import Placement, Ray, check_all, check_one
 from society.executors.file_transfer import Chunk, ChunkReceiver, Digest, read_chunks
@@ -121,6 +122,8 @@ def test_results_are_those_of_one_process(cluster, scenario, here, tmp_path):
     there = run(scenario(TEXT, ON_RAY), tmp_path / "there")
     assert untimed(there) == untimed(here)
     assert len([turn.id for turn in there.turns()]) == 30 * 4 * 3
+    assert [session.workers for session in here.sessions()] == [""]
+    assert [session.workers for session in there.sessions()] == [read_process().describe(read_versions())]
 
 
 def test_no_turn_is_lost_or_doubled_when_workers_die(cluster, scenario, here, tmp_path):

@@ -23,6 +23,7 @@ from society.components.registry import kinds
 from society.core.definition import difference, is_tuning
 from society.core.errors import RunFolderError
 from society.core.types import Item
+from society.report.data import _list_facts, read_runs
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.scenario.models.training import TrainSpec
@@ -228,11 +229,14 @@ def test_versions_that_began_a_run_stay_known(
     done = run(scenario(TEXT), tmp_path / "run")
     first = json.loads(done.meta()["versions"])
     assert json.loads(done.meta()["later_versions"]) == []
-    monkeypatch.setattr("society.runs.folder.read_versions", lambda: {"society": "9"})
+    for place in ("folder", "session_log"):
+        monkeypatch.setattr(f"society.runs.{place}.read_versions", lambda: first | {"society": "9"})
     for _ in range(2):
         run(scenario(TEXT), done.folder, resume=True)
     assert json.loads(done.meta()["versions"]) == first
-    assert json.loads(done.meta()["later_versions"]) == [{"society": "9"}]
+    assert json.loads(done.meta()["later_versions"]) == [first | {"society": "9"}]
+    assert [session.versions for session in done.sessions()] == ["", "society 9", "society 9"]
+    assert ("later with", "society 9") in _list_facts(read_runs([done])[0])
 
 
 def test_other_questions_of_the_same_task_are_refused(

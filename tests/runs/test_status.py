@@ -150,3 +150,18 @@ def test_counts_do_not_read_the_whole_store(finished: Path, monkeypatch: pytest.
         patch = stack.enter_context(monkeypatch.context())
         patch.setattr("society.store.opening.check_contents", fail)
         assert read_status(finished).whole
+
+
+def test_the_calls_that_worked_on_a_run_are_listed(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = Session(state=RunState.KILLED, host="n1", pid="7", started="2026-01-01", gpus="H100", versions="torch 9")
+    with Store(finished / "store.sqlite") as store:
+        store.set_meta(write_sessions([call, Session(RunState.FINISHED, host="n2", pid="8", workers="n3 (no GPU)")]))
+    assert main(["status", str(finished), "--calls"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{finished}: ")]
+    assert "made with society" in lines[0]
+    assert lines[1].endswith("2026-01-01 to ?: killed; process 7 on n1; GPUs: H100; other versions: torch 9")
+    assert lines[2].endswith("finished; process 8 on n2; workers: n3 (no GPU)")
+    main(["status", str(finished), "--json"])
+    [row] = json.loads(capsys.readouterr().out)
+    assert [one["host"] for one in row["sessions"]] == ["n1", "n2"]
+    assert row["versions"]["society"]
