@@ -4,12 +4,14 @@ TrainSettings   hyperparameters in a scenario, with the values of the paper as d
 Parallel        number of processes of one finetuning
 Training        result of a trainer: the adapter, the loss of every step, and the cost
 OnStep          callback after every optimizer step
+checkpoint_of   the folder for checkpoints of a finetuning
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -22,6 +24,15 @@ OnStep = Callable[[int, int, float, int], None]
 
 LOGITS = 1 << 27
 """Maximum number of logits that the loss computes at a time. In float32 these are half a gigabyte."""
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """Return the folder for checkpoints of the finetuning whose result is written into `folder`.
+
+    Who starts finetunings removes it, once the result is recorded.
+    """
+    return folder.with_name(f".{folder.name}.checkpoint")
+
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -76,6 +87,9 @@ class TrainSettings(Component):
     """Compile the training step. Compiling takes up to several minutes and needs a C++ compiler."""
     group_by_length: bool = True
     """Batch examples of similar length, to reduce padding."""
+    checkpoint_minutes: float = Field(default=15, ge=0, le=100_000, json_schema_extra={"tuning": True})
+    """Minutes between two checkpoints of a finetuning, from which it goes on after an interruption. 0 writes none.
+    Checkpoints that take long are written less often."""
 
     @property
     def scale(self) -> float:

@@ -35,6 +35,7 @@
     batches      the examples of each optimizer step and process
     train        finetuning: examples to rows, rows to an adapter or full weights
     loop         the steps of a finetuning
+    checkpoints  checkpoints within a finetuning, and going on from them
     loss         cross-entropy over the learned tokens, in chunks
     working      copies of parameters in the precision of the arithmetic
     attach       LoRA adapters put on the model

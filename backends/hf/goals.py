@@ -13,10 +13,14 @@ from backends.hf.loss import Loss, collate
 from backends.objectives import Objective, Preferences
 
 Row = tuple[list[int], int]
+Reference = tuple[list[float], list[float]]
+"""Log-probabilities of rows at the start of a training, and those of replies after prompts of other rows."""
 
 
 class Likelihood:
     """Cross-entropy of the learned tokens. A unit is a row, and the mean is over tokens."""
+
+    reference: Reference = ([], [])
 
     def __init__(self, loss: Loss, rows: Rows, fit_attention: Callable[[int], None]) -> None:
         self.loss, self.rows, self.fit_attention = loss, rows, fit_attention
@@ -44,16 +48,22 @@ class Preference:
     """
 
     def __init__(
-        self, loss: Loss, rows: Rows, fit_attention: Callable[[int], None], objective: Objective, batch: int
+        self,
+        loss: Loss,
+        rows: Rows,
+        fit_attention: Callable[[int], None],
+        objective: Objective,
+        batch: int,
+        reference: Reference | None = None,
     ) -> None:
+        """Compute the reference, unless that of an interrupted training is given."""
         self.loss, self.rows, self.fit_attention, self.objective = loss, rows, fit_attention, objective
         width = 2 if objective.contrast == "pair" else 1
         self.units = [list(range(i, i + width)) for i in range(0, len(rows.rows), width)]
         self.lengths = [sum(len(rows.rows[i][0]) for i in unit) for unit in self.units]
         self.weights = rows.weights or (1.0,) * len(rows.rows)
         self.others = _mismatched(rows.rows) if objective.measures_drift else []
-        self.reference = self._reference(rows.rows, batch)
-        self.reference_of_others = self._reference(self.others, batch)
+        self.reference = reference or (self._measure(rows.rows, batch), self._measure(self.others, batch))
 
     def size(self, units: Sequence[int]) -> int:
         """Return the number of terms of the mean."""
@@ -68,7 +78,7 @@ class Preference:
             return sums.sum() * 0.0
         lengths = [len(ids) - start for ids, start in (self.rows.rows[i] for i in members)]
         batch = Preferences(
-            gains=sums - self._tensor([self.reference[i] for i in members]),
+            gains=sums - self._tensor([self.reference[0][i] for i in members]),
             surprise=-sums / self._tensor(lengths),
             desired=torch.tensor([self.rows.desired[i] for i in members], device=self.loss.device),
             weights=self._tensor([self.weights[i] for i in members]),
@@ -88,10 +98,10 @@ class Preference:
     def _drift(self, members: Sequence[int]) -> torch.Tensor:
         """Return the mean gain of replies after prompts that they do not belong to, at least 0."""
         sums = self._sums([self.others[i] for i in members])
-        return (sums - self._tensor([self.reference_of_others[i] for i in members])).mean().clamp(min=0)
+        return (sums - self._tensor([self.reference[1][i] for i in members])).mean().clamp(min=0)
 
     @torch.no_grad()
-    def _reference(self, rows: Sequence[Row], size: int) -> list[float]:
+    def _measure(self, rows: Sequence[Row], size: int) -> list[float]:
         found: list[float] = []
         with self.loss.evaluating():
             for start in range(0, len(rows), size):

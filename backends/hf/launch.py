@@ -7,6 +7,7 @@ and listen only on the loopback device.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -31,9 +32,15 @@ if TYPE_CHECKING:
     from backends.hf.train import Job
     from backends.hf.weights import Weights
 
-ORDER, STORE, STEP = "order.json", "store", "STEP "
-"""Files of the folder: the order, and the meeting point of the processes; and the prefix of a line about a step."""
+log = logging.getLogger(__name__)
+
+ORDER, STORE = "order.json", "store"
+"""Files of the folder: the order, and the meeting point of the processes."""
+STEP, LOSSES, NOTE = "STEP ", "LOSSES ", "NOTE "
+"""Prefixes of lines of the first process: about a step, about those before a checkpoint, and for the log."""
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+POLL = 0.2
+"""Seconds between two looks at whether processes have ended."""
 SHOWN = 400
 """Maximum length of a failed process's last line, in characters."""
 
@@ -55,7 +62,7 @@ def train_sharded(job: Job, rows: Rows, part: Path, parallel: Parallel) -> None:
 
 def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
     """Return the parameters of a process."""
-    weights = job.weights
+    weights, found = job.weights, job.checkpoints
     return {
         "model": str(weights.folder),
         "hash": weights.hash,
@@ -68,6 +75,7 @@ def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
         "rows": rows.rows,
         "weights": rows.weights,
         "part": str(part),
+        "checkpoints": None if found is None else [str(found.place.absolute()), found.seconds, found.about],
     }
 
 
@@ -124,16 +132,24 @@ def make_environment(rank: int, count: int) -> dict[str, str]:
 
 
 def _follow(processes: Sequence[subprocess.Popen[str]], watch: Watch) -> None:
-    """Report every step until the first process ends. If a process fails, the others are ended, as they would wait."""
+    """Report every step until the first process ends. If a process fails, the others are ended, as they would wait.
+
+    If the training is cancelled, the processes are told to stop after the step under way.
+    """
     guards = [threading.Thread(target=_guard, args=(process, processes), daemon=True) for process in processes]
+    guards.append(threading.Thread(target=_pass_on, args=(watch.stop, processes), daemon=True))
     for guard in guards:
         guard.start()
-    steps = processes[0].stdout
-    assert steps is not None
-    for line in steps:
+    lines = processes[0].stdout
+    assert lines is not None
+    for line in lines:
         if line.startswith(STEP):
             number, loss, tokens = json.loads(line.removeprefix(STEP))
             watch.record(number, loss, tokens)
+        elif line.startswith(LOSSES):
+            watch.resume(json.loads(line.removeprefix(LOSSES)))
+        elif line.startswith(NOTE):
+            log.warning("%s", json.loads(line.removeprefix(NOTE)))
     for guard in guards:
         guard.join()
 
@@ -142,6 +158,15 @@ def _guard(process: subprocess.Popen[str], processes: Sequence[subprocess.Popen[
     if process.wait() != 0:
         for other in processes:
             other.kill()
+
+
+def _pass_on(stop: threading.Event, processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Wait until the training is cancelled, and ask the processes to stop."""
+    while any(process.poll() is None for process in processes):
+        if stop.wait(POLL):
+            for process in processes:
+                process.terminate()
+            return
 
 
 def _end(processes: Sequence[subprocess.Popen[str]]) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
+from torch.utils._pytree import tree_map
 from transformers import get_scheduler
 
 from backends.hf.attention import fast_attention
 from backends.hf.batches import Batches
+from backends.hf.checkpoints import Checkpoints, State, copy_weights, local, read_random, shard_state, write_random
 from backends.hf.compiling import compiled
 from backends.hf.examples import Rows
 from backends.hf.goals import Likelihood, Preference
@@ -29,13 +33,19 @@ from backends.objectives import Objective
 from backends.training import OnStep, TrainSettings
 from society.core.errors import BackendError
 
+log = logging.getLogger(__name__)
+
 
 class Watch:
-    """Records the loss of each step and reports it. Stops when a loss is not finite or the training is cancelled."""
+    """Records the loss of each step and reports it. `stop` is set when the training is cancelled."""
 
     def __init__(self, on_step: OnStep, stop: threading.Event) -> None:
         self.on_step, self.stop = on_step, stop
         self.losses: list[float] = []
+
+    def resume(self, losses: Sequence[float]) -> None:
+        """Take over the losses of the steps before a checkpoint."""
+        self.losses = list(losses)
 
     def record(self, steps: int, loss: float, tokens: int) -> None:
         """Record one optimiser step. `steps`: total planned; `tokens`: tokens trained on so far."""
@@ -47,8 +57,11 @@ class Watch:
             )
         self.losses.append(loss)
         self.on_step(len(self.losses), steps, loss, tokens)
-        if self.stop.is_set():
-            raise BackendError("The training was cancelled.", "Nothing was written.")
+
+
+def cancelled() -> BackendError:
+    """Return the error of a training that was stopped."""
+    return BackendError("The training was cancelled.", "It goes on from its last checkpoint, if there is one.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,10 @@ class Share:
             dist.all_reduce(numbers)
         return numbers
 
+    def agree(self, whole: bool) -> bool:
+        """Return whether this is true on all processes. No process returns before all have asked."""
+        return not self.add(torch.tensor(int(not whole)))
+
 
 def train_rows(
     inner: Any,
@@ -79,10 +96,11 @@ def train_rows(
     watch: Watch,
     share: Share,
     objective: Objective | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Train what requires gradients of `model`: the transformers model `inner` itself, or PEFT's wrapper around it.
 
-    Without an `objective`, the rows' likelihood is learned.
+    Without an `objective`, the rows' likelihood is learned. The training goes on from its checkpoint, if there is one.
     """
     dtype = torch.bfloat16 if use_bfloat16(settings, inner.device) else None
     with ExitStack() as stack:
@@ -94,11 +112,16 @@ def train_rows(
         stack.enter_context(compiled(inner, settings.compile))
         fit_attention = stack.enter_context(fast_attention(inner, dtype))
         model.train()
+        state = None if checkpoints is None else checkpoints.load()
         goal: Likelihood | Preference = Likelihood(loss, rows, fit_attention)
         if objective is not None:
-            goal = Preference(loss, rows, fit_attention, objective, settings.batch_size)
+            known = None if state is None else state["reference"]
+            goal = Preference(loss, rows, fit_attention, objective, settings.batch_size, known)
         batches = Batches(goal.lengths, settings, seed, share.rank, share.processes, len(goal.units[0]))
-        Loop(working, goal, batches, settings, share, watch).run()
+        loop = Loop(working, goal, batches, settings, share, watch, checkpoints)
+        if state is not None:
+            loop.restore(state)
+        loop.run()
 
 
 class Loop:
@@ -112,30 +135,81 @@ class Loop:
         settings: TrainSettings,
         share: Share,
         watch: Watch,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.working, self.goal, self.batches = working, goal, batches
-        self.settings, self.share, self.watch = settings, share, watch
+        self.settings, self.share, self.watch, self.checkpoints = settings, share, watch, checkpoints
         self.accumulation = settings.accumulation // share.processes
         self.steps = math.ceil(len(batches) / self.accumulation) * settings.epochs
         self.optimizer = make_optimizer(working.trained, settings)
         name = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
         # Rounded down: in the first step of a warm-up the learning rate is 0.
         self.schedule = get_scheduler(name, self.optimizer, int(settings.warmup * self.steps), self.steps)
+        self.tokens = 0
+        """Number of tokens trained on so far."""
+        self.random: dict[str, torch.Tensor] = {}
+        """The state of the random numbers before the step under way."""
 
     def run(self) -> None:
-        """Take all steps."""
-        tokens = 0
-        for _ in range(self.settings.epochs):
-            for step in self._steps():
-                loss, count = self._step(step)
-                tokens += count
-                self.watch.record(self.steps, loss, tokens)
+        """Take all steps, or those that are left after `restore`."""
+        for step in islice(self._steps(), len(self.watch.losses), None):
+            self._pause()
+            loss, count = self._step(step)
+            self.tokens += count
+            self.watch.record(self.steps, loss, self.tokens)
+        self._pause()
+
+    def restore(self, state: State) -> None:
+        """Continue from the state of a checkpoint."""
+        copy_weights(state["weights"], self.working.trained)
+        self.working.update()
+        self.optimizer.load_state_dict(shard_state(state["optimizer"], self.optimizer))
+        self.schedule.load_state_dict(state["schedule"])
+        self.tokens = state["tokens"]
+        self.watch.resume(state["losses"])
+        write_random(state["random"], self.goal.loss.device)
+        log.warning("The finetuning goes on from its checkpoint: %d of %d steps.", len(self.watch.losses), self.steps)
+
+    def _pause(self) -> None:
+        """Write a checkpoint if one is due. Raises `BackendError` if the training was cancelled."""
+        if self.checkpoints is None and not self.share.sharded:
+            self._stop()
+            return
+        self.random = read_random(self.goal.loss.device)
+        wanted = [self.checkpoints is not None and self.checkpoints.due, self.watch.stop.is_set()]
+        due, stop = self.share.add(torch.tensor(wanted, dtype=torch.int64)).tolist()
+        if due or stop:
+            self._save()
+        if stop:
+            raise cancelled()
+
+    def _stop(self) -> None:
+        """Write a checkpoint and raise `BackendError` if the training was cancelled."""
+        if self.watch.stop.is_set():
+            self._save()
+            raise cancelled()
+
+    def _save(self) -> None:
+        """Write a checkpoint of the state before the step under way. Gradients of the step are no part of it."""
+        if self.checkpoints is None:
+            return
+        state = {
+            "weights": [local(parameter.data) for parameter in self.working.trained],
+            "optimizer": tree_map(local, self.optimizer.state_dict()),
+            "schedule": self.schedule.state_dict(),
+            "losses": self.watch.losses,
+            "tokens": self.tokens,
+            "random": self.random,
+            "reference": self.goal.reference,
+        }
+        self.checkpoints.save(len(self.watch.losses), state)
 
     def _steps(self) -> Iterator[list[list[int]]]:
-        """Yield the batches of each step of an epoch, as indices of units. An empty batch has nothing to learn."""
-        every = list(self.batches)
-        for start in range(0, len(every), self.accumulation):
-            yield every[start : start + self.accumulation]
+        """Yield the batches of each step of all epochs, as indices of units. An empty batch has nothing to learn."""
+        for _ in range(self.settings.epochs):
+            every = list(self.batches)
+            for start in range(0, len(every), self.accumulation):
+                yield every[start : start + self.accumulation]
 
     def _step(self, batches: Sequence[Sequence[int]]) -> tuple[float, int]:
         """Take one step; return the mean loss over its learned tokens or units, and its tokens without padding."""
@@ -144,6 +218,8 @@ class Loop:
         counts = self.share.add(torch.tensor([size, tokens])).tolist()
         total = torch.zeros((), device=self.goal.loss.device)
         for batch in batches:
+            if not self.share.sharded:  # other processes would wait for the step
+                self._stop()
             # FSDP takes the mean of the processes' gradients, not their sum.
             loss = self.goal(batch, self.share.processes / counts[0])
             loss.backward()  # type: ignore[no-untyped-call]

@@ -9,10 +9,12 @@ also runs under `accelerate launch` or `torchrun`, which set the same environmen
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -22,8 +24,9 @@ import torch
 import torch.distributed as dist
 
 from backends.hf.casting import cast_parameters, cast_shards
+from backends.hf.checkpoints import Checkpoints
 from backends.hf.examples import Rows
-from backends.hf.launch import ORDER, STEP, STORE
+from backends.hf.launch import LOSSES, NOTE, ORDER, STEP, STORE
 from backends.hf.loading import LONG, class_of, load_model
 from backends.hf.loop import Share, Watch
 from backends.hf.lora import attach_new, check_full_start, write_lora
@@ -41,10 +44,14 @@ def main(folder: Path) -> int:
 
     The first process writes the weights. A failed process writes its cause beside the order.
     """
-    rank = int(os.environ["RANK"])
+    rank, stop = int(os.environ["RANK"]), Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C in a terminal reaches every process
+        signal.signal(number, lambda *_: stop.set())
+    if rank == 0:
+        logging.getLogger("backends").addHandler(_Notes())
     try:
         with _together(folder, rank):
-            _train(json.loads((folder / ORDER).read_text("utf-8")), rank)
+            _train(json.loads((folder / ORDER).read_text("utf-8")), rank, stop)
     except SocietyError as error:
         (folder / f"{rank}.error").write_text(json.dumps([error.cause, error.remedy]), "utf-8")
         return 1
@@ -67,7 +74,7 @@ def _together(folder: Path, rank: int) -> Iterator[None]:
     dist.destroy_process_group()  # not after an error: the others are waiting, not leaving
 
 
-def _train(order: dict[str, Any], rank: int) -> None:
+def _train(order: dict[str, Any], rank: int, stop: Event) -> None:
     settings = TrainSettings.model_validate_json(json.dumps(order["settings"]))
     start = None if order["start"] is None else Adapter(**order["start"])
     rows = Rows([(ids, first) for ids, first in order["rows"]], weights=tuple(order["weights"]))
@@ -76,11 +83,19 @@ def _train(order: dict[str, Any], rank: int) -> None:
         weights = _load(order, settings, start)
         place = part if rank == 0 else Path(scratch)
         share = Share(rank, dist.get_world_size())
-        job = Job(weights, settings, start, order["seed"], Watch(_report if rank == 0 else _ignore, Event()), share)
+        watch = _FirstWatch(_report, stop) if rank == 0 else Watch(_ignore, stop)
+        job = Job(weights, settings, start, order["seed"], watch, share, checkpoints=_checkpoints(order, share))
         if settings.method == "full":
             _train_full(job, rows, place, order["dtype"], order["others"])
         else:
             _train_lora(job, rows, place)
+
+
+def _checkpoints(order: Mapping[str, Any], share: Share) -> Checkpoints | None:
+    if order["checkpoints"] is None:
+        return None
+    place, seconds, about = order["checkpoints"]
+    return Checkpoints(Path(place), seconds, about, share)
 
 
 def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None) -> Weights:
@@ -150,6 +165,21 @@ def write_model(model: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, 
     whole.tie_weights()
     whole.generation_config = model.generation_config
     whole.save_pretrained(place)
+
+
+class _FirstWatch(Watch):
+    """Reports the losses before a checkpoint to the parent process."""
+
+    def resume(self, losses: Sequence[float]) -> None:
+        super().resume(losses)
+        print(LOSSES + json.dumps(self.losses), flush=True)
+
+
+class _Notes(logging.Handler):
+    """Sends warnings to the parent process as lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(NOTE + json.dumps(record.getMessage()), flush=True)
 
 
 def _report(step: int, steps: int, loss: float, tokens: int) -> None:

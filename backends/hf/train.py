@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 
 from backends.hf.adapters import hash_adapter, write_folder
 from backends.hf.chat import Chat
+from backends.hf.checkpoints import Checkpoints, describe
 from backends.hf.examples import Rows, encode
 from backends.hf.launch import train_sharded
 from backends.hf.libraries import check_optimizer
@@ -20,7 +21,7 @@ from backends.hf.loop import Share, Watch, train_rows
 from backends.hf.lora import attach_new, check_full_start, write_lora
 from backends.hf.weights import Weights
 from backends.objectives import Objective
-from backends.training import Parallel, Training, TrainSettings
+from backends.training import Parallel, Training, TrainSettings, checkpoint_of
 from society.core.errors import BackendError
 from society.core.types import Adapter, Example
 
@@ -40,6 +41,8 @@ class Job:
     share: Share = field(default_factory=Share)
     objective: Objective | None = None
     """Objective over whole replies; None for their likelihood."""
+    checkpoints: Checkpoints | None = None
+    """Checkpoints of the finetuning, if there are any."""
 
 
 def train(
@@ -49,13 +52,17 @@ def train(
 
     Memory beyond the base: for LoRA four times the adapter's parameters in float32; for full finetuning four
     times the model's (weights, gradients, two moments), and the base is read from disk again at the end. With
-    `parallel` that is spread over processes of their own, and this one's model steps aside.
+    `parallel` that is spread over processes of their own, and this one's model steps aside. A finetuning that was
+    interrupted goes on from its last checkpoint, in `checkpoint_of(folder)`.
     """
     started = time.perf_counter()
     check_optimizer(job.settings, job.weights.device.type)
     paired = job.objective is not None and job.objective.contrast == "pair"
     rows = encode(chat, examples, job.settings, 2 if paired else 1)
     full = job.settings.method == "full"
+    about = describe(job, rows, 1 if parallel is None else parallel.processes)
+    seconds = 60 * job.settings.checkpoint_minutes
+    job = replace(job, checkpoints=Checkpoints(checkpoint_of(folder), seconds, about, job.share))
     digests: dict[str, str] = {}
 
     def write(part: Path) -> None:
@@ -115,8 +122,9 @@ def _train_full(job: Job, rows: Rows, part: Path) -> dict[str, str]:
 
 def run(job: Job, model: Any, rows: Rows) -> None:
     """Train `model`: the transformers model itself, or PEFT's wrapper around it."""
+    given = job.settings, job.seed, job.watch, job.share, job.objective, job.checkpoints
     try:
-        train_rows(job.weights.model, model, rows, job.settings, job.seed, job.watch, job.share, job.objective)
+        train_rows(job.weights.model, model, rows, *given)
     finally:
         model.zero_grad(set_to_none=True)
 

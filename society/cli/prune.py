@@ -15,8 +15,8 @@ from society.cli.options import runs_argument
 def command(runs: tuple[Path, ...], dry_run: bool) -> None:
     """Remove adapters that no later iteration of these runs needs.
 
-    The latest adapters of each learner stay. A pruned run can be resumed: what it needs again of a removed adapter is
-    an error, and never another result.
+    Checkpoints of finished finetunings are removed, too. The latest adapters of each learner stay. A pruned run can be
+    resumed: what it needs again of a removed adapter is an error, and never another result.
 
     \b
     society prune runs/trained --dry-run
@@ -32,5 +32,5 @@ def command(runs: tuple[Path, ...], dry_run: bool) -> None:
         total += size
         for path in paths:
             say(f"{run.folder}/{path}")
-        say(f"{run.folder}: {count(len(paths), 'adapter')}, {size:,} bytes")
+        say(f"{run.folder}: {count(len(paths), 'folder')}, {size:,} bytes")
     say(f"{'To be freed' if dry_run else 'Freed'}: {total:,} bytes")

@@ -7,6 +7,7 @@ speak with these adapters.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.objectives import Sft
+from backends.training import checkpoint_of
 from society.core.concurrency import gather
 from society.core.definition import is_tuning
 from society.core.errors import BackendError, InputError, TooLongError
 from society.core.identity import derive_seed, fingerprint
 from society.core.types import Adapter, Example, Item, Thinking
-from society.runs.files import read_pruned
+from society.runs.files import own_tree, read_pruned
 from society.runs.records import DebateRecord
 from society.scenario.expand import PhasePlan, Society
 from society.scenario.models.training import TrainSpec
@@ -288,6 +290,7 @@ class TrainingLoop:
             trained_on=finetuning.trained_on,
         )
         self.store.add_training(row, finetuning.sources)
+        shutil.rmtree(checkpoint_of(self.folder / place), ignore_errors=True)
         await self._use_adapter(learner, replace(trained.adapter, path=str(self.folder / place)))
 
     async def _finetune(self, finetuning: Finetuning, place: Path) -> Training:
@@ -296,6 +299,7 @@ class TrainingLoop:
         if trainer is None:
             raise BackendError(f"The backend of learner {learner.name!r} cannot train.", "Use the backend hf.")
         place.parent.mkdir(parents=True, exist_ok=True)
+        own_tree(self.folder, str(checkpoint_of(place).relative_to(self.folder)))  # no link leads out of the run
 
         def report(step: int, steps: int, loss: float, tokens: int) -> None:
             self.on_step(learner.name, learner.agent, step, steps, loss)

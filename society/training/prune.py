@@ -12,10 +12,12 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from backends.training import checkpoint_of
 from society.core.errors import RunFolderError
 from society.runs.editing import edit_run
 from society.runs.files import PRUNED, own_tree, read_pruned
 from society.runs.run import Run
+from society.store.reader import StoreReader
 from society.store.rows import AdapterRow
 
 
@@ -42,25 +44,32 @@ def find_prunable(rows: Sequence[AdapterRow], failed: Iterable[int]) -> list[Ada
 def prune_run(folder: Path, dry: bool = False) -> tuple[list[str], int]:
     """Remove the adapters of a run that no later iteration needs. Return their paths and the freed space in bytes.
 
-    With `dry`, nothing is removed. Raises `RunFolderError` if a process works on the run, or for links in its folder.
+    Checkpoints of finished finetunings are removed, too. With `dry`, nothing is removed. Raises `RunFolderError` if a
+    process works on the run, or for links in its folder.
     """
     if dry:
         with Run(folder).open_store() as store:
-            rows = find_prunable(store.adapters(), store.failed_iterations())
-            return _measure(folder, rows)
+            return _measure(folder, _list_paths(store))
     with edit_run(folder) as store:
-        rows = find_prunable(store.adapters(), store.failed_iterations())
-        paths, size = _measure(folder, rows)
+        paths, size = _measure(folder, _list_paths(store))
         known = read_pruned(store.meta())
-        store.set_meta({PRUNED: json.dumps([*known, *(path for path in paths if path not in known)])})
+        adapters = [row.path for row in store.adapters() if row.path in paths]
+        store.set_meta({PRUNED: json.dumps([*known, *(path for path in adapters if path not in known)])})
         for path in paths:
             shutil.rmtree(folder / path)
     return paths, size
 
 
-def _measure(folder: Path, rows: Sequence[AdapterRow]) -> tuple[list[str], int]:
-    """Return the paths of the adapters that are there, and their size in bytes."""
-    paths = [row.path for row in rows if own_tree(folder, row.path).is_dir()]
+def _list_paths(store: StoreReader) -> list[str]:
+    """Return the paths of adapters that no later iteration needs, and of checkpoints of finished finetunings."""
+    rows = store.adapters()
+    finished = [str(checkpoint_of(Path(row.path))) for row in rows if row.hash is not None]
+    return [*(row.path for row in find_prunable(rows, store.failed_iterations())), *finished]
+
+
+def _measure(folder: Path, paths: Sequence[str]) -> tuple[list[str], int]:
+    """Return the paths that are there, and their size in bytes."""
+    paths = [path for path in paths if own_tree(folder, path).is_dir()]
     files = (file for path in paths for file in (folder / path).rglob("*") if file.is_file())
     return paths, sum(file.stat().st_size for file in files)
 

@@ -864,6 +864,7 @@ VALUES: dict[str, list[Any]] = {
     "TrainSettings.precision": ["float32", "bfloat16"],
     "TrainSettings.compile": [True],
     "TrainSettings.group_by_length": [False],
+    "TrainSettings.checkpoint_minutes": [0, 30],
     "Parallel.processes": [3],
     "Scripted.rules": [[{"say": "3"}]],
     "Scripted.delay": [2.5],

@@ -111,7 +111,7 @@ def test_a_finetuning_that_is_tuned_otherwise_trains_nothing_again(whole: Whole,
     spec = whole.scenario.train
     assert spec is not None
     tuned = [name for name, info in TrainSettings.model_fields.items() if is_tuning(info.json_schema_extra)]
-    assert tuned == ["compile"]
+    assert tuned == ["compile", "checkpoint_minutes"]
     settings = spec.settings.model_copy(update={"compile": option == "compile"})
     parallel = Parallel(processes=2) if option == "parallel" else None
     train = spec.model_copy(update={"settings": settings, "parallel": parallel})
