@@ -134,7 +134,7 @@ def make_environment(rank: int, count: int) -> dict[str, str]:
 def _follow(processes: Sequence[subprocess.Popen[str]], watch: Watch) -> None:
     """Report every step until the first process ends. If a process fails, the others are ended, as they would wait.
 
-    If the training is cancelled, the processes are told to stop after the step under way.
+    If the training is cancelled, the processes stop after the step under way.
     """
     guards = [threading.Thread(target=_guard, args=(process, processes), daemon=True) for process in processes]
     guards.append(threading.Thread(target=_pass_on, args=(watch.stop, processes), daemon=True))
