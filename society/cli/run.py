@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from society.cli.options import NewPath, grace_option, json_option, log_options,
 
 if TYPE_CHECKING:
     from society.results import Run
+    from society.runner.progress import Progress
     from society.view.live import LiveView
     from society.view.people import PageAsker
     from society.watcher import Watcher
@@ -69,7 +70,7 @@ def command(
     """
     from backends.human.asking import answered_through
     from society.cli.streams import say
-    from society.core.errors import InputError
+    from society.core.errors import InputError, SocietyError
     from society.runner.displays import Display, Logged
     from society.runner.progress import Progress
     from society.runner.tracking import open_tracking
@@ -95,12 +96,30 @@ def command(
     live = _open_view(asker) if view else None
     watcher = Several([progress, *logs, *([_open_stream(as_json)] if watch else []), *([live] if live else [])])
     more: dict[str, Any] = {"watcher": watcher, "progress": False, "grace": grace}
-    with nullcontext() if asker is None else answered_through(asker):
-        done = run(loaded, out, resume=resume, force=force, reuse=reuse, **more)
+    try:
+        with nullcontext() if asker is None else answered_through(asker):
+            done = run(loaded, out, resume=resume, force=force, reuse=reuse, **more)
+    except (SocietyError, KeyboardInterrupt):
+        if as_json:
+            _print_stopped(progress, resume)
+        raise
     _print_summary(done, progress.seconds, resume, as_json)
     if live is not None:
         _wait(live)
     return 1 if done.count_failed() else 0
+
+
+def _print_stopped(progress: Progress, resumed: bool) -> None:
+    """Print the numbers of a run that did not come to its end, with its state and the reason; nothing before it began.
+
+    The error that ended the run is printed in any case.
+    """
+    from society.core.errors import SocietyError
+    from society.results import Run
+
+    if progress.folder is not None:
+        with suppress(SocietyError):
+            _print_summary(Run(progress.folder), progress.seconds, resumed, as_json=True)
 
 
 def _print_summary(done: Run, seconds: float, resumed: bool, as_json: bool) -> None:

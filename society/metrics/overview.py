@@ -161,7 +161,8 @@ class Overview:
             data["iterations"] = [to_plain(summary.after) for summary in self.summaries.values()]
             data["evaluated"] = list(self.summaries)
         if self.session is not None:
-            data |= {"state": self.session.state.value, "dollars": float(self.session.dollars or 0)}
+            data |= {"state": self.session.state.value, "reason": self.session.reason, "unfinished": self.unfinished}
+            data["dollars"] = float(self.session.dollars or 0)
         if self.metrics:
             data["metrics"] = {metric.kind: [to_plain(one) for one in metric.estimates] for metric in self.metrics}
         if self.iterations:

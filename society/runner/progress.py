@@ -45,6 +45,8 @@ class Progress(Watcher):
     def __init__(self, display: Display | None = None) -> None:
         self._display = display or find_display() or Display()
         self._started = time.monotonic()
+        self.folder: Path | None = None
+        """Folder of the run, once its first stage has begun."""
         self.stage = ""
         self._society: Society | None = None
         self._task: Task | None = None
@@ -147,6 +149,7 @@ class Progress(Watcher):
         self._display.close()
 
     def started(self, society: Society, items: Sequence[Item], folder: Path, iteration: int, split: str) -> None:
+        self.folder = folder
         self._reset(len(items) * society.scenario.samples)
         train = society.scenario.train
         self._society, self._items = society, by_id(items)

@@ -190,9 +190,10 @@ class Speaker:
                 agent.role_name,
             )
         async with self.interruption.held((turn.iteration, turn.item, turn.sample)):
-            done = await self._generate(backend, request, agent, item, finish, parse, talk)
+            done, failure = await self._generate(backend, request, agent, item, finish, parse, talk)
             await self.store.add(done)
         self.on_turn(done, False)
+        self._count_failure(failure, agent, finish)
         return done
 
     async def _generate(
@@ -204,8 +205,11 @@ class Speaker:
         finish: partial[Turn],
         parse: Parse,
         talk: Conversation | None,
-    ) -> Turn:
-        """Generate a reply and return its turn. `finish` makes a turn from a text and an answer."""
+    ) -> tuple[Turn, BackendError | None]:
+        """Generate a reply and return its turn, and the error of a backend that failed for good.
+
+        `finish` makes a turn from a text and an answer.
+        """
         watch = Stopwatch(self.clocks.setdefault(agent.backend, FairClock()))
         on_piece: OnPiece | None = None
         if self.listener is not None:
@@ -228,12 +232,11 @@ class Speaker:
         except (ChatTemplateError, ContextOverflowError) as error:
             raise TurnError(f"{_place(finish)}: {error.cause}", error.remedy, agent.role_name) from error
         except BackendError as error:
-            self._count_failure(error, agent, finish)
             cause, calls = storable(error.cause), () if talk is None else tuple(talk.calls)
             spent = _took(backend, watch) if talk is None else talk.usage + _took(backend, watch)
-            return finish("", None, status="failed", error=cause, usage=spent, calls=calls, replied=False)
-        self.failures_in_a_row = 0
-        return self._read(output, agent, item, finish, parse)
+            failed = finish("", None, status="failed", error=cause, usage=spent, calls=calls, replied=False)
+            return failed, error
+        return self._read(output, agent, item, finish, parse), None
 
     def _patience(self, backend: str, asks_people: bool, finish: partial[Turn]) -> Patience:
         """Return the bounds of the attempts at a turn on this backend."""
@@ -251,10 +254,10 @@ class Speaker:
         reply = replace(reply, usage=replace(reply.usage, seconds=0.0, person_seconds=0.0))
         return _separate(reply, agent.thinking.tags, self.backends[agent.backend].tokenizer)
 
-    def _count_failure(self, error: BackendError, agent: AgentPlan, finish: partial[Turn]) -> None:
-        """Raise `BackendError` after `retry.failures` failures in a row."""
-        self.failures_in_a_row += 1
-        if (most := self.retry.failures) <= self.failures_in_a_row:
+    def _count_failure(self, error: BackendError | None, agent: AgentPlan, finish: partial[Turn]) -> None:
+        """Raise `BackendError` after `retry.failures` failures in a row; a turn without an error ends the row."""
+        self.failures_in_a_row = 0 if error is None else self.failures_in_a_row + 1
+        if error is not None and (most := self.retry.failures) <= self.failures_in_a_row:
             if error.__cause__ is not None:  # a fault in the code of a backend: its author needs the traceback
                 log.error("The last of %s failures in a row", most, exc_info=error.__cause__)
             raise BackendError(

@@ -248,11 +248,14 @@ def test_another_time_limit_does_not_make_another_scenario(play: Play) -> None:
     assert not counter.fresh
 
 
-def test_when_nothing_works_the_run_ends_and_can_be_resumed(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+def test_when_nothing_works_the_run_ends_and_can_be_resumed(
+    play: Play, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     loud = {"text": TEXT.replace(f"limit: {QUESTIONS}", "limit: 20"), "victim": "solver"}
     with pytest.raises(BackendError, match=f"{MAX_FAILURES} turns in a row failed, .*KeyError") as error:
         play(raising(KeyError("slot")), "concurrency=1", **loud)
     assert "--resume" in error.value.remedy
+    assert MAX_FAILURES <= Run(tmp_path / "run").count_failed() < MAX_FAILURES + 3  # the last one is stored, too
     assert "KeyError: 'slot'" in caplog.text  # the traceback, for whoever wrote that backend
     counter = Counter()
     done, _, _ = play(answered, resume=True, watcher=counter, **loud)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from society.cli import main
+from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 
 TEXT = """
@@ -74,6 +75,20 @@ def test_a_backend_that_never_answers_ends_the_run(
     broken = ["--set", "backends.scripted.rules=[{fail: {kind: error}}]", "--set", "task.limit=30"]
     assert main(["run", path, "--out", str(tmp_path / "run"), *broken]) == 3
     assert "turns in a row failed" in capsys.readouterr().err
+    assert Run(tmp_path / "run").count_failed() >= 25  # the last of them is stored, too
+
+
+def test_json_has_the_numbers_of_a_run_that_stopped(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", path, "--out", str(tmp_path / "run"), "--json", "--set", "limits.tokens=1"]) == 5
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["state"] == "limit reached"
+    assert found["reason"] in said.err
+    assert found["unfinished"]
+    assert main(["run", path, "--out", str(tmp_path / "run"), "--json"]) == 2  # nothing began
+    assert capsys.readouterr().out == ""
 
 
 def test_a_context_that_is_too_small_says_who_where_and_how_long(

@@ -19,7 +19,7 @@ class OneReplica:
     """A pool of one replica in this process."""
 
     def __init__(self, replica: Replica) -> None:
-        self.replica = replica
+        self.replica, self.processes = replica, ()
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         answer = await getattr(self.replica, method)(*arguments)
