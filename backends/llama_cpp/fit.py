@@ -31,7 +31,7 @@ def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
 
     Raises `InputError` when they do not fit into memory.
     """
-    info = read_model(find_model(config.model))
+    info = read_model(find_model(config.reference))
     longest = round_up(int(demand.tokens * MARGIN), STEP)
     context = config.context or min(longest, info.context_length or longest)
     if demand.tokens > context:
@@ -51,7 +51,7 @@ def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
 @contextmanager
 def count_tokens(config: LlamaCpp) -> Iterator[Count]:
     """Open a counter with the model's own vocabulary and chat template; the weights are not loaded."""
-    with open_chat(config, find_model(config.model)) as chat:
+    with open_chat(config, find_model(config.reference)) as chat:
 
         def count(
             messages: Sequence[ChatMessage], thinking: Thinking = DEFAULT_THINKING, args: TemplateArgs = ()

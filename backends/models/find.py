@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
-import importlib.util
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from society.core.atomic import atomic_write
 from society.core.errors import BackendError, InputError, MissingExtraError
 from society.core.hashing import hash_file
+from society.core.hub_cache import commit_of, find_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ _SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 """Names of the files of a model that llama.cpp's tools have split."""
 MOST_PARTS = 1_000
 """Maximum number of files of a split model."""
+_HUB_NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
 _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
 
 
@@ -63,8 +64,38 @@ def cache_place(*parts: str) -> Path:
     raise InputError(f"The cache folder {folders[0]} cannot be {reason}.", "Set SOCIETY_CACHE.") from None
 
 
+def pin(model: str, revision: str | None) -> str:
+    """Return a reference to a model of the hub at a revision: `OWNER/NAME@REVISION` or `hf:REPO@REVISION:FILE`."""
+    name, _, file = model.removeprefix("hf:").partition(":")
+    if revision is None or not is_of_hub(model):
+        return model
+    return f"hf:{name}@{revision}" + (f":{file}" if file else "")
+
+
+def is_of_hub(model: str) -> bool:
+    """Return whether a model is one of the hub, and no path or package."""
+    if model.startswith("hf:"):
+        return True
+    return not model.startswith("pypi:") and not model.endswith(".gguf") and not Path(model).expanduser().is_absolute()
+
+
+def split_pin(name: str) -> tuple[str, str]:
+    """Return the name on the hub and the revision of `OWNER/NAME@REVISION`, by default main.
+
+    Raises `InputError` for a name that no model of the hub can have.
+    """
+    repo, _, revision = name.removeprefix("hf:").partition("@")
+    if not _HUB_NAME.fullmatch(repo) or ".." in repo or "--" in repo:
+        raise InputError(
+            f"{repo!r} is no hub id.",
+            "Write OWNER/NAME, such as Qwen/Qwen3-0.6B, hf:OWNER/REPO:FILE.gguf, or the path of a model folder or "
+            ".gguf file.",
+        )
+    return repo, revision or "main"
+
+
 def find_model(model: str) -> Path:
-    """Return the GGUF file that `model` names: a path, `pypi:PACKAGE` or `hf:REPO:FILE`.
+    """Return the GGUF file that `model` names: a path, `pypi:PACKAGE` or `hf:REPO:FILE`, which `pin` may have pinned.
 
     Raises `InputError` with a remedy if there is none.
     """
@@ -91,15 +122,16 @@ def find_offline(model: str) -> Path | None:
     repo, _, name = rest.partition(":")
     if source != "hf" or not (repo and name):
         return find_model(model)
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        raise MissingExtraError(model, "huggingface-hub", "hf") from None
-    try:
-        found = [try_to_load_from_cache(repo, part.as_posix()) for part in split_parts(Path(name))]
-    except ValueError as error:
-        raise InputError(f"{model} is not a name of the hub: {error}", "Write hf:OWNER/REPO:FILE.gguf.") from None
-    return Path(str(found[0])) if all(isinstance(part, str) for part in found) else None
+    found = [find_cached(repo, part.as_posix()) for part in split_parts(Path(name))]
+    return found[0] if all(found) else None
+
+
+def find_commit(model: str) -> str:
+    """Return the commit of a model in the hub's local cache; "" for any other model."""
+    if not is_of_hub(model):
+        return ""
+    name, _, file = model.removeprefix("hf:").partition(":")
+    return commit_of(find_cached(name, file or "config.json"))
 
 
 def is_first_part(path: Path) -> bool:
@@ -111,21 +143,10 @@ def is_first_part(path: Path) -> bool:
 def find_cached(model: str, name: str) -> Path | None:
     """Return a file of a model of the hub from the local cache, or None if it is not there.
 
-    Raises `InputError` for a name that no model of the hub can have. `model` is OWNER/NAME or hf:NAME.
+    `model` is OWNER/NAME, hf:NAME, or one of these with @REVISION. Raises `InputError` like `split_pin`.
     """
-    if importlib.util.find_spec("huggingface_hub") is None:
-        return None
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(model.removeprefix("hf:"), name)
-    except HFValidationError as error:
-        raise InputError(
-            f"{model!r} is no hub id: {str(error).rstrip('.')}.",
-            "Write OWNER/NAME, such as Qwen/Qwen3-0.6B, or give the path of a model folder or .gguf file.",
-        ) from None
-    return Path(found) if isinstance(found, str) else None
+    folder = find_snapshot(*split_pin(model), "models")
+    return folder / name if folder and (folder / name).is_file() else None
 
 
 def split_parts(path: Path) -> list[Path]:
@@ -234,21 +255,41 @@ def fetch_from_hub(reference: str) -> Path:
     repo, _, name = reference.partition(":")
     if not repo or not name:
         raise InputError(f"hf:{reference} names no file.", "Write hf:OWNER/REPO:FILE.gguf.")
+    repo, revision = split_pin(repo)
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:
         raise MissingExtraError(f"hf:{reference}", "huggingface-hub", "hf") from None
     offline = not _knows_hub()  # the client would retry for half a minute
     try:
-        files = [hf_hub_download(repo, part.as_posix(), local_files_only=offline) for part in split_parts(Path(name))]
+        parts = [part.as_posix() for part in split_parts(Path(name))]
+        files = [hf_hub_download(repo, part, revision=revision, local_files_only=offline) for part in parts]
         return Path(files[0])
     except (OSError, ValueError) as error:  # bases of the hub's own errors: offline, unknown, forbidden
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        reason = "the address of the hub is unknown here." if offline else reason
-        remedy = f"Check the name, or where there is a network run: hf download {repo} {name}"
+        reason = "the address of the hub is unknown here" if offline else explain_hub(error)
+        pinned = f" --revision {revision}" if revision != "main" else ""
         raise InputError(
-            f"{name} of {repo} is not in the local cache and cannot be downloaded: {reason}", remedy
+            f"{name} of {repo} is not in the local cache and cannot be downloaded: {reason}.",
+            f"Check the name, or where there is a network run: hf download {repo} {name}{pinned}",
         ) from None
+
+
+_HUB_ERRORS = {
+    "GatedRepoError": "it is open only to users who have accepted its terms; accept them, then run: hf auth login",
+    "LocalEntryNotFoundError": "the hub does not answer",
+    "RevisionNotFoundError": "it has no such revision",
+    "EntryNotFoundError": "it has no such file",
+    "RepositoryNotFoundError": "the hub has no such model, or it is private (then run: hf auth login)",
+}
+"""Meanings of the errors of the hub's client, by class."""
+
+
+def explain_hub(error: Exception) -> str:
+    """Return the reason of an error of the hub's client, without a full stop."""
+    for cls in type(error).__mro__:
+        if cls.__name__ in _HUB_ERRORS:
+            return _HUB_ERRORS[cls.__name__]
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def _knows_hub() -> bool:

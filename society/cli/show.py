@@ -80,6 +80,7 @@ def command(
     from society.cli.debates import find_debate
     from society.cli.rows import Rows
     from society.core.terminal import Terminal
+    from society.runs.files import read_json
     from society.runs.names import Names
     from society.runs.records import load_record, load_records, load_unfinished
     from society.runs.run import Run
@@ -99,6 +100,9 @@ def command(
         done = sum(record.result.iteration == last for record in records)
         if part := describe_unfinished(Run(run), last, done):
             console.print(f"Unfinished: {part} have ended.", style="dim")
+        if commits := read_json(Run(run).meta(), "commits"):
+            places = ", ".join(f"{place} at {commit}" for place, commit in commits.items())
+            console.print(f"From the hub: {places}", style="dim", soft_wrap=True)
         return
     debates = Run(run).debates()
     ids, unfinished = [name for _, name, _ in debates], []

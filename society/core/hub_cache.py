@@ -2,6 +2,7 @@
 
 hub_cache       the folder of the cache
 find_snapshot   the snapshot of a data set or a model
+commit_of       the commit that a file or folder of the cache belongs to
 is_offline      whether the user keeps the hub's clients from the network
 """
 
@@ -32,6 +33,14 @@ def find_snapshot(name: str, revision: str, kind: Literal["datasets", "models"] 
         commit = read_limited(folder / "refs" / revision, 100).decode().strip()
     snapshot = folder / "snapshots" / commit
     return snapshot if _COMMIT.fullmatch(commit) and snapshot.is_dir() else None
+
+
+def commit_of(path: Path | None) -> str:
+    """Return the commit that a file or folder of the cache belongs to; "" for any other path."""
+    if path is None or not path.is_relative_to(hub_cache()):
+        return ""
+    parts = path.relative_to(hub_cache()).parts
+    return parts[2] if parts[1:2] == ("snapshots",) and len(parts) > 2 else ""
 
 
 def is_offline() -> bool:

@@ -4,6 +4,7 @@
     ModelPath        a model of a scenario: a path, or a reference such as pypi:PACKAGE
     HubModel         the same, or a model's name on the hub: OWNER/NAME
     DataPath         a data file or folder, or a data set of the hub: hub:OWNER/NAME
+    Revision         a branch, a tag or a commit of the hub
     allow_folders    the validation context of a scenario that may read these folders
     stored_in        the validation context of the scenario stored in a run's folder: no file is opened
     run_folders      the validation context of a stored scenario whose files are to be opened
@@ -35,6 +36,7 @@ COPIES = "files"
 HUB = "hub:"
 """Beginning of a reference to a data set of the hub."""
 _REFERENCE = re.compile(r"(pypi|hf):")
+_REVISION = re.compile(r"\w[\w.-]*(/[\w-][\w.-]*)*")
 _HUB_NAME = re.compile(r"([\w-][\w.-]*)/[\w-][\w.-]*")
 
 
@@ -186,6 +188,12 @@ def _hub_model(name: str, info: ValidationInfo) -> str:
     return _model(name, info)
 
 
+def _revision(name: str) -> str:
+    if not _REVISION.fullmatch(name) or ".." in name:
+        raise ValueError("is no revision of the hub; write a branch, a tag or a commit, such as main or 7ae557604adf")
+    return name
+
+
 def _data(value: str | Path, info: ValidationInfo) -> str | Path:
     """Return a reference to a data set of the hub as it is, and any other text as a path that may be read."""
     if not str(value).startswith(HUB):
@@ -216,3 +224,5 @@ ModelPath = Annotated[str, AfterValidator(_model)]
 """A model's file. A path is validated into an absolute one."""
 HubModel = Annotated[str, AfterValidator(_hub_model)]
 """A model's file, folder or name on the hub. A path is validated into an absolute one."""
+Revision = Annotated[str, AfterValidator(_revision)]
+"""A branch, a tag or a commit of a model or a data set on the hub."""

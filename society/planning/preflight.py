@@ -124,11 +124,11 @@ class _Preflight:
         self.problems.append(make_problem(place, write_path(self.root, steps), message, **details))
 
     def _add_error(self, steps: Steps, error: SocietyError, warns: bool = False) -> None:
-        """Add an error of a component. What this machine lacks is a warning: another one may have it."""
+        """Add an error of a component. What this machine lacks is a warning, but an error `offline`."""
         message = " ".join(filter(None, (error.cause, error.remedy)))
         below = error.below if isinstance(error, InputError) else ()
         steps = (*steps, *below) if below else self._find_named(steps, message)
-        warns = warns or isinstance(error, MissingExtraError | NoSandboxError)
+        warns = warns or (not self.offline and isinstance(error, MissingExtraError | NoSandboxError))
         self._add(steps, message, level="warning" if warns else "error")
 
     def _find_named(self, steps: Steps, message: str) -> Steps:
@@ -276,8 +276,7 @@ class _Preflight:
 
     @property
     def _tasks(self) -> list[Task]:
-        train = self.society.scenario.train
-        return [self.society.scenario.task, *([train.task] if train and train.task else ())]
+        return list(self.society.scenario.tasks.values())
 
     def _find_flaws(self, task: Task) -> Iterator[SocietyError]:
         """Yield the errors of the rows of a task, at most `MOST_FLAWS` of them and the number of the others.

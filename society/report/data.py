@@ -229,7 +229,8 @@ def _list_facts(run: RunData) -> list[tuple[str, str]]:
         ("decision", _kind(scenario.decision)),
         ("seed", str(scenario.seed)),
         ("models", ", ".join(f"{name} ({_kind(backend)})" for name, backend in scenario.backends.items())),
-        *_list_licences(read_json(run.meta, "licences")),
+        *_list_known("commits", read_json(run.meta, "commits")),
+        *_list_known("licences", read_json(run.meta, "licences")),
         ("made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
         *_list_calls(read_sessions(run.meta)),
     ]
@@ -241,9 +242,9 @@ def _list_calls(sessions: Sequence[Session]) -> Iterator[tuple[str, str]]:
     yield from dict.fromkeys(facts)
 
 
-def _list_licences(licences: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the licences as one fact, or none if no licence is known."""
-    return [("licences", ", ".join(f"{place}: {name}" for place, name in licences.items()))] if licences else []
+def _list_known(fact: str, known: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what is known of places of the scenario, such as licences, as one fact; none if nothing is known."""
+    return [(fact, ", ".join(f"{place}: {name}" for place, name in known.items()))] if known else []
 
 
 def _kind(component: object) -> str:

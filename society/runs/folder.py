@@ -26,7 +26,7 @@ from society.runs.lease import Found, Holder
 from society.runs.locking import LOCK, hold, wait_for
 from society.runs.mirror import Mirror, open_mirror, salvage
 from society.runs.places import FILES, STORE, has_begun
-from society.runs.provenance import find_licences, with_later
+from society.runs.provenance import find_commits, find_licences, with_later
 from society.scenario.models.scenario import Scenario
 from society.store import Store
 
@@ -187,6 +187,7 @@ class RunFolder:
                 "fingerprint": fingerprint(definition),
                 "files": json.dumps(contents(self._scenario)),
                 "models": json.dumps(known | models),
+                "commits": json.dumps(find_commits(self._scenario) | read_json(meta, "commits")),
                 "licences": meta.get("licences") or json.dumps(find_licences(self._scenario)),
                 "plugins": json.dumps(plugins | read_json(meta, "plugins")),
                 "later_plugins": json.dumps(with_later(meta, "plugins", plugins)),

@@ -131,6 +131,10 @@ class Task(Component, ABC):
         """Name of the licence of the questions; "" if it is not known."""
         return ""
 
+    def find_commit(self) -> str:
+        """Return the commit of the questions' files on the hub; "" if they are not from there. Uses no network."""
+        return ""
+
     @property
     def origin(self) -> str:
         """Name of the source of the questions, for errors."""

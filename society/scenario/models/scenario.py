@@ -204,6 +204,12 @@ class Scenario(Component):
 
         return load_with_warnings(data, overrides, allow, folder)[0]
 
+    @property
+    def tasks(self) -> dict[str, AnyTask]:
+        """The tasks of evaluation and training, by their places in the scenario."""
+        of_training = self.train.task if self.train is not None else None
+        return {"task": self.task} | ({} if of_training is None else {"train.task": of_training})
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Return the name and the sizes, for a short representation."""
         yield "name", self.name
