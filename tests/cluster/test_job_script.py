@@ -1,4 +1,4 @@
-"""The job script for Slurm, with programs in place of Slurm, Ray and the run."""
+"""The job script for Slurm, with programs in place of Slurm, Ray and the run; `test_slurm.py` has the real Slurm."""
 
 from __future__ import annotations
 
@@ -6,33 +6,115 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32" or not shutil.which("bash"), reason="the script needs bash")
 
-SLURM = {
-    "scontrol": 'if [ "$1" = requeue ]; then touch "$REQUEUED"; else echo node-1; fi',
-    "srun": "case $* in *hostname*) echo 127.0.0.1 ;; esac",
-    "ray": 'echo " 1 node_1"',
-    "openssl": "echo token",
-    "society": "trap 'exit $STATUS' TERM; sleep 0.5; kill -USR1 $PPID; for n in {1..200}; do sleep 0.1; done",
+SCRIPT = Path(__file__).parents[2] / "docs" / "cluster" / "slurm.sh"
+PROGRAMS = {
+    "scontrol": """
+case "$1 $2" in
+"show hostnames") printf '%s\\n' $NODES ;;
+"show job") echo "JobId=$4 JobState=$STATE PreemptTime=$PREEMPTED" ;;
+*) echo "$2" >"$FOLDER/requeued" ;;
+esac""",
+    "srun": 'while [[ $1 == -* ]]; do shift; done; [ "$1" = hostname ] && echo 127.0.0.1 || exec "$@"',
+    "ray": 'if [ "$1" = status ]; then sed "s/.*/ 1 node_1/" "$FOLDER/started"; else exec $RAY "$@"; fi',
+    "start": 'echo "$@" >>"$FOLDER/started"; sleep 5',
+    "society": """
+echo "$@" >"$FOLDER/called"
+trap 'exit $STATUS' TERM
+if [ -z "$SIGNAL" ]; then exit "$STATUS"; fi
+kill -$SIGNAL "$SCRIPT_PID"
+for n in {1..100}; do sleep 0.1; done
+echo "was not stopped" >"$FOLDER/called" """,
 }
-"""Sources of programs in place of those that the job script calls. The run ends with a status after the signal."""
+"""Sources of programs in place of those that the script calls. The run signals the script and ends with a status."""
 
 
-@pytest.mark.parametrize(("status", "again"), [(0, False), (2, False), (3, False), (4, True), (5, False), (143, True)])
-def test_a_job_near_its_time_limit_is_queued_again_unless_that_helps_nothing(
-    tmp_path: Path, status: int, again: bool
-) -> None:
-    for name, source in SLURM.items():
-        (tmp_path / name).write_text(f"#!/bin/bash\n{source}\n")
-        (tmp_path / name).chmod(0o755)
-    script = Path(__file__).parents[2] / "docs" / "cluster" / "slurm.sh"
-    names = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node-1", "SLURM_CPUS_PER_TASK": "1"}
-    names |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "STATUS": str(status), "REQUEUED": str(tmp_path / "requeued")}
-    done = subprocess.run(
-        ["bash", str(script), "s.yaml", str(tmp_path / "run")], env=os.environ | names, check=False, timeout=60
-    )
-    assert (done.returncode, (tmp_path / "requeued").exists()) == (status, again)
+@dataclass(frozen=True)
+class Job:
+    """The end of a job: the status of the script, what it printed, and the files that the programs wrote."""
+
+    status: int
+    said: str
+    folder: Path
+
+    def read(self, name: str) -> str:
+        """Return what a program wrote; "" if it was not called."""
+        return (self.folder / name).read_text().strip() if (self.folder / name).exists() else ""
+
+
+def submit(folder: Path, *arguments: str, **names: str) -> Job:
+    for name, source in PROGRAMS.items():
+        (folder / name).write_text(f"#!/bin/bash\n{source}\n")
+        (folder / name).chmod(0o755)
+    given = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n1", "NODES": "n1", "SLURMD_NODENAME": "n1", "STATUS": "0"}
+    given |= {"STATE": "RUNNING", "PREEMPTED": "now", "SIGNAL": "", "RAY": "start", "FOLDER": str(folder)}
+    given |= {"PATH": f"{folder}:{os.environ['PATH']}", "TMPDIR": str(folder)}
+    own = f'export SCRIPT_PID=$$; exec bash {SCRIPT} "$@"'
+    command = ["bash", "-c", own, "bash", "s.yaml", str(folder / "run"), *arguments]
+    with (folder / "said").open("w") as said:  # a pipe would wait for the programs of Ray
+        done = subprocess.run(command, env=os.environ | given | names, check=False, timeout=60, stderr=said)
+    return Job(done.returncode, (folder / "said").read_text(), folder)
+
+
+@pytest.mark.parametrize(
+    ("status", "again"),
+    [(0, False), (1, False), (2, False), (3, False), (4, True), (5, False), (129, True), (130, True), (143, True)],
+)
+@pytest.mark.parametrize("signal", ["USR1", ""])
+def test_a_job_is_queued_again_if_its_run_can_go_on(tmp_path: Path, status: int, again: bool, signal: str) -> None:
+    job = submit(tmp_path, STATUS=str(status), SIGNAL=signal)
+    assert (job.status, job.read("requeued")) == (status, "7" if again else "")
+    assert job.read("called") == f"run s.yaml --out {tmp_path}/run"
+
+
+def test_a_cancelled_job_is_not_queued_again(tmp_path: Path) -> None:
+    job = submit(tmp_path, STATUS="143", STATE="COMPLETING")
+    assert (job.status, job.read("requeued")) == (143, "")
+
+
+def test_a_signal_at_once_is_a_wrong_time_limit(tmp_path: Path) -> None:
+    job = submit(tmp_path, STATUS="143", SIGNAL="USR1", PREEMPTED="None")
+    assert (job.status, job.read("requeued")) == (143, "")
+    assert "less than ten seconds. Raise --time" in job.said
+
+
+@pytest.mark.parametrize("file", ["store.sqlite", ".lock"])
+def test_a_run_that_has_begun_is_resumed_and_further_arguments_reach_it(tmp_path: Path, file: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / file).touch()
+    job = submit(tmp_path, "--set", "seed=3")
+    assert job.read("called") == f"run s.yaml --resume --out {tmp_path}/run --set seed=3"
+
+
+def test_a_task_of_an_array_runs_its_part_and_queues_only_itself_again(tmp_path: Path) -> None:
+    array = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3"}
+    array |= {"SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "2"}
+    job = submit(tmp_path, "--seeds", "3", STATUS="143", **array)
+    assert job.read("called") == f"sweep s.yaml --index 2 --of 3 --out {tmp_path}/run --seeds 3"
+    assert job.read("requeued") == "7_2"
+    gaps = submit(tmp_path, "--seeds", "3", **array | {"SLURM_ARRAY_TASK_MAX": "7"})
+    assert gaps.status == 2
+    assert "from 0 without gaps" in gaps.said
+
+
+def test_the_run_joins_the_ray_of_the_nodes(tmp_path: Path) -> None:
+    job = submit(tmp_path, NODES="n1 n2", SLURM_GPUS_ON_NODE="4", SLURM_CPUS_PER_TASK="8")
+    assert job.status == 0
+    shared = "--node-ip-address=127.0.0.1 --num-cpus=8 --num-gpus=4 --block"
+    head, worker = job.read("started").splitlines()
+    assert head == f"start --head --port=20007 --include-dashboard=false {shared}"
+    assert worker == f"start --address=127.0.0.1:20007 {shared}"
+    assert job.read("called") == f"run s.yaml --out {tmp_path}/run --set executor.address=127.0.0.1:20007"
+
+
+def test_a_node_that_does_not_join_ends_the_job(tmp_path: Path) -> None:
+    job = submit(tmp_path, NODES="n1 n2", RAY="false")
+    assert (job.status, job.read("called"), job.read("requeued")) == (3, "", "")
+    assert "The Ray process on n1 ended (1 of at most 1)." in job.said
+    assert "A node did not join the Ray cluster" in job.said
