@@ -72,7 +72,20 @@ a run that is finished needs no `--resume`.
 
 | state | status | meaning |
 |---|---|---|
-{STATES}"""
+{STATES}
+Other commands return 0 unless:
+
+| command | status | meaning |
+|---|---|---|
+| `ask`, `chat` | 1 | A turn failed. |
+| `check` | 2 | A scenario has an error. |
+| `plan` | 2 | A prompt is too long for its model. |
+| `sweep` | 1 | A variant failed, is not whole, or has failed turns. With `--index`, only variants of this part count. |
+| `status` | 1 | A run is stuck, was killed, aborted or waited too long, or cannot be read. |
+| `forget` | 1 | The text may be left in other debates or in adapters. |
+| all | 2 | An option, a file or a folder cannot be used. |
+| all | 3 | Another error, such as a full disk or a model that cannot be downloaded. |
+"""
 COOKBOOK_INTRO = f"""# Cookbook
 
 Protocols of the literature as scenarios: who reads whom, the lines of YAML that decide it, and the publication. All run

@@ -99,9 +99,9 @@ def command(
     try:
         with nullcontext() if asker is None else answered_through(asker):
             done = run(loaded, out, resume=resume, force=force, reuse=reuse, **more)
-    except (SocietyError, KeyboardInterrupt):
+    except (SocietyError, KeyboardInterrupt) as error:
         if as_json:
-            _print_stopped(progress, resume)
+            _print_stopped(progress, resume, error)
         raise
     _print_summary(done, progress.seconds, resume, as_json)
     if live is not None:
@@ -109,17 +109,24 @@ def command(
     return 1 if done.count_failed() else 0
 
 
-def _print_stopped(progress: Progress, resumed: bool) -> None:
-    """Print the numbers of a run that did not come to its end, with its state and the reason; nothing before it began.
+def _print_stopped(progress: Progress, resumed: bool, error: BaseException) -> None:
+    """Print the numbers of a run that this error ended, with state and reason, as JSON; nothing before it began.
 
-    The error that ended the run is printed in any case.
+    A full disk may have kept the store from knowing the state.
     """
-    from society.core.errors import SocietyError
-    from society.results import Run
+    import json
 
+    from society.core.errors import SocietyError, describe_error
+    from society.metrics.overview import read_overview
+    from society.results import Run
+    from society.runs.session_log import find_state
+
+    reason = error.cause if isinstance(error, SocietyError) else describe_error(error)
+    ended = {"state": find_state(error, ended_early=True, failed=False).value, "reason": reason}
     if progress.folder is not None:
         with suppress(SocietyError):
-            _print_summary(Run(progress.folder), progress.seconds, resumed, as_json=True)
+            numbers = read_overview(Run(progress.folder)).plain(progress.seconds, resumed)
+            click.echo(json.dumps(numbers | ended, indent=2, allow_nan=False))
 
 
 def _print_summary(done: Run, seconds: float, resumed: bool, as_json: bool) -> None:

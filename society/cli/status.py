@@ -95,7 +95,8 @@ def _print(rows: list[RunStatus], folder: Path, calls: bool) -> None:
 
 def _describe_calls(row: RunStatus) -> list[str]:
     """Return a line with the versions at the run's start, and one for each call that worked on it."""
-    lines = [f"made with {', '.join(f'{name} {version}' for name, version in row.versions.items())}"]
+    versions = ", ".join(f"{name} {version}" for name, version in row.versions.items())
+    lines = [f"made with {versions}"] if versions else []
     for call in row.sessions:
         parts = [call.state, f"process {call.pid} on {call.host}"]
         facts = (("GPUs", call.gpus), ("workers", call.workers), ("other versions", call.versions))

@@ -117,7 +117,7 @@ def command(
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         _print(variants, rows, folder)
-    return 1 if any(row.failed or (row.missing and index is None) for row in rows) else 0
+    return int(any(variant.own and (row.failed or row.missing) for variant, row in zip(variants, rows, strict=True)))
 
 
 def _row(variant: Variant) -> _Row:

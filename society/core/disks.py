@@ -6,6 +6,7 @@ systems and FUSE promise neither between machines.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -19,6 +20,8 @@ SCRATCH = "SOCIETY_SCRATCH"
 """Environment variable with the folder, on a local disk, for the stores of runs on shared disks."""
 MOUNTS = Path("/proc/self/mountinfo")
 """The mounted file systems, as Linux lists them. On other systems every disk counts as local."""
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Errors of a disk without space, and of a quota that is used up."""
 _SHARED = re.compile(
     r"9p|acfs|afs|beegfs|ceph|cifs|coda|davfs|gfs2|glusterfs|gpfs|lustre|ncpfs|nfs|nfs4|ocfs2|orangefs|panfs|pvfs2|smb3"
     r"|smbfs|vboxsf|virtiofs|vmhgfs|wekafs|fuse|fuse\..*"
@@ -26,6 +29,13 @@ _SHARED = re.compile(
 """Types of file systems that several machines may have mounted, or that are reached through another machine."""
 _PRIVATE_ROOT = re.compile(r"9p|virtiofs|fuse|fuse\..*")
 """Types that sandboxes and rootless containers use for a root of their own."""
+
+
+def advise(error: OSError, otherwise: str) -> str:
+    """Return the remedy for a file that cannot be written: space for a full disk or quota, or else `otherwise`."""
+    if error.errno in _FULL:
+        return "Free space on this disk, or raise the quota. Then run the same command again."
+    return otherwise
 
 
 def find_shared(path: Path) -> str:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from society.core.atomic import atomic_write
+from society.core.disks import advise
 from society.core.errors import InputError
 from society.core.hidden_chars import reveal
 from society.report.data import RunData, build_chunk, build_index, count_chunks, read_runs
@@ -167,4 +168,6 @@ def write_atomically(path: Path, text: str) -> None:
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another place with -o.") from error
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}.", advise(error, "Choose another place with -o.")
+        ) from error

@@ -41,13 +41,14 @@ Watch = Callable[[tuple[str, ...]], Watcher]
 class Variant:
     """One point of the grid: its overrides (`a.b=c`) and its run. `seed` is that of a repetition, if there are any.
 
-    `missing` says why the run is not whole; "" if it is.
+    `missing` says why the run is not whole; "" if it is. `own`: the call was to run it, and no other process does.
     """
 
     overrides: tuple[str, ...]
     run: Run
     seed: int | None = None
     missing: str = ""
+    own: bool = True
 
 
 def sweep(
@@ -104,7 +105,7 @@ def sweep(
         run_blocking(work.run_in_turn())
     if len(work.errors) == len(work.own) > 0:
         raise next(iter(work.errors.values()))
-    return [_conclude(point, work.errors.get(point.folder)) for point in points]
+    return [_conclude(point, work.errors.get(point.folder), point in work.own) for point in points]
 
 
 def _check_parts(index: int | None, of: int | None, jobs: int) -> int:
@@ -231,10 +232,11 @@ class _Work:
         return True
 
 
-def _conclude(point: Point, error: Exception | None) -> Variant:
-    """Return a variant with its run, and with the error that it met here."""
+def _conclude(point: Point, error: Exception | None, own: bool = True) -> Variant:
+    """Return a variant with its run, and with the error that it met here. `own`: this call was to run it."""
     missing = _describe(point) if error is None else _tell(error)
-    return Variant(point.changes, Run(point.folder), point.seed, " ".join(missing.split()))
+    mine = own and not isinstance(error, FolderInUseError)
+    return Variant(point.changes, Run(point.folder), point.seed, " ".join(missing.split()), mine)
 
 
 def _tell(error: Exception) -> str:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from society.core.atomic import atomic_write
+from society.core.disks import advise
 from society.core.errors import InputError, RunFolderError
 from society.runs.files import own_tree
 from society.runs.locking import LOCK, require_idle
@@ -48,7 +49,7 @@ def archive_run(folder: Path, file: Path) -> int:
     except OSError as error:
         raise InputError(
             f"{file} cannot be written: {error.strerror or error}.",
-            "Choose another --out (Python: the second argument).",
+            advise(error, "Choose another --out (Python: the second argument)."),
         ) from error
     return file.stat().st_size
 

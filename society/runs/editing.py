@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from society.core.blocking import run_blocking
+from society.core.disks import advise
 from society.core.errors import RunFolderError
 from society.runs.files import check_folder
 from society.runs.locking import hold, wait_for
@@ -31,4 +32,6 @@ def edit_run(folder: Path) -> Iterator[Store]:
             with open_mirror(holder, kept) as mirror, Store(mirror.live if mirror else kept) as store:
                 yield store
     except OSError as error:
-        raise RunFolderError(f"{folder} cannot be written: {error}.", "Check its permissions.") from error
+        raise RunFolderError(
+            f"{folder} cannot be written: {error}.", advise(error, "Check its permissions.")
+        ) from error

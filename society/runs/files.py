@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from society.core.atomic import atomic_write
 from society.core.definition import named_paths
+from society.core.disks import advise
 from society.core.errors import InputError, RunFolderError
 from society.core.paths import COPIES, copy_place
 from society.core.types import Item
@@ -60,7 +61,7 @@ def keep_inputs(folder: Path, scenario: Scenario, questions: Sequence[Item]) -> 
             _keep(path, copy_place(folder, path))
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written: {error.strerror}.", "Choose another --out (Python: `out`)."
+            f"{folder} cannot be written: {error.strerror}.", advise(error, "Choose another --out (Python: `out`).")
         ) from error
 
 

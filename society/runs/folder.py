@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
+import society
 from society.components.plugin_files import loaded_plugins, require_current
 from society.components.renamed import drop_defaults, rename_all
 from society.core.definition import contents, defining, difference
-from society.core.disks import find_shared
+from society.core.disks import advise, find_shared
 from society.core.errors import InputError, RunFolderError
 from society.core.identity import fingerprint
 from society.core.machine import read_versions
@@ -89,7 +90,7 @@ class RunFolder:
                 remedy = "Choose another folder with --out (Python: `out`)."
                 if self._resume:
                     remedy = "Check its permissions, or that its disk is not read-only."
-                raise RunFolderError(f"{self.path} cannot be written: {error}.", remedy) from error
+                raise RunFolderError(f"{self.path} cannot be written: {error}.", advise(error, remedy)) from error
             self._check()
             self._mirror = stack.enter_context(open_mirror(holder, self._kept))
             self.store = self._mirror.live if self._mirror else self._kept
@@ -166,7 +167,7 @@ class RunFolder:
             if known.get(name, model_hash) != model_hash:
                 raise RunFolderError(
                     f"The model of the backend {name!r} is not the one that the run in {self.path} began with: "
-                    f"{_changed(known[name], model_hash)}.",
+                    f"{_changed(known[name], model_hash)}{_describe_age(meta)}.",
                     "Give it the same model and options, or start a new run with another --out (Python: `out`).",
                 )
         asked = fingerprint([[item.id, item.question, item.choices] for item in items])
@@ -301,6 +302,12 @@ def _changed(before: str, now: str) -> str:
     if old == new:
         return f"it ran as {was!r} and runs as {options!r}"
     return "its weights, configuration, tokenizer or chat template have changed"
+
+
+def _describe_age(meta: Mapping[str, str]) -> str:
+    """Return that another version of society began a run, as versions may differ in what they count as the model."""
+    began = read_json(meta, "versions").get("society", society.__version__)
+    return "" if began == society.__version__ else f", or society {began}, with which it began, names it otherwise"
 
 
 def _default(name: str, resume: bool) -> Path:

@@ -198,7 +198,11 @@ class Holder:
         except FileExistsError:
             raise in_use(self._folder) from None
         os.close(handle)
-        self._write()
+        try:
+            self._write()
+        except OSError:
+            self.remove()
+            raise
         self.check()
         for number in _list_numbers(self._folder):
             if number < self._number:
@@ -228,7 +232,7 @@ class Holder:
                 self._write()
 
     def remove(self) -> None:
-        """Remove the file of a released lease."""
+        """Remove the file of the lease."""
         self._path.unlink(missing_ok=True)
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from society.core.blocking import run_blocking
 from society.core.errors import RunFolderError
 from society.runs.lease import PATIENCE, Found, Holder, find_lease, in_use, is_of_this_machine, wait_until_free
 
@@ -39,9 +40,13 @@ def is_running(folder: Path) -> bool:
 
 
 def require_idle(folder: Path) -> None:
-    """Raise `RunFolderError` if a process is working on the run in this folder."""
+    """Raise `RunFolderError` if a process is working on the run in this folder.
+
+    A lease of another machine that has not ended is watched, whatever the clocks of the machines say.
+    """
     if is_running(folder):
         raise RunFolderError(f"A process works on the run in {folder}.", "Wait for its end.")
+    run_blocking(wait_for(folder))
 
 
 async def wait_for(folder: Path) -> Found | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from society.core.errors import SocietyError
-from society.core.plain import count
+from society.core.plain import count, duration
 from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, own_file, read_json, read_object
 from society.runs.lease import PATIENCE, Found, find_lease
 from society.runs.locking import is_running
@@ -109,7 +109,7 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
     return RunStatus(
         run=name,
         state=state,
-        reason=session.reason or ("It gives no sign of life." if silent else ""),
+        reason=session.reason or ("It gives no sign of life." if silent else _compare_clocks(found)),
         host=holder.host if holder else session.host,
         pid=str(holder.pid) if holder else session.pid,
         started=session.started,
@@ -145,6 +145,13 @@ def _measure_quiet(found: Found | None, store: Path, running: bool) -> tuple[flo
         return found.lease.quiet + max(0.0, found.age), found.age > PATIENCE
     changed = [path.stat().st_mtime for end in ("", "-wal") if (path := store.with_name(STORE + end)).exists()]
     return (max(0.0, time.time() - max(changed)) if changed else None), False
+
+
+def _compare_clocks(found: Found | None) -> str:
+    """Return a note on clocks that differ: a lease cannot have been written in the future."""
+    if found is None or found.age > -PATIENCE:
+        return ""
+    return f"The clock of this machine is {duration(-found.age)} behind that of the run's machine or disk."
 
 
 def _count_questions(folder: Path) -> int:

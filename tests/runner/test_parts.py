@@ -123,6 +123,12 @@ def test_a_leader_that_fails_is_shared_by_nobody(path: Path, tmp_path: Path) -> 
     leader.unlink()
 
 
+def test_the_exit_status_of_a_part_is_that_of_its_own_variants(path: Path, tmp_path: Path) -> None:
+    block(path, tmp_path / "out", 1)
+    command = ["sweep", str(path), "--vary", VARY[0], "-o", str(tmp_path / "out"), "--of", "2", "--index"]
+    assert [main([*command, index]) for index in "01"] == [0, 1]
+
+
 def test_a_leader_of_another_process_is_waited_for(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
