@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import shutil
 import sqlite3
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from society.cli import main
-from society.core.errors import InputError, RunFolderError
+from society.core.errors import FolderInUseError, InputError, RunFolderError
+from society.runs import lease
 from society.runs.archive import MARK, archive_run, restore_run
 from society.runs.forgetting import forget_item
-from society.runs.locking import hold
+from society.runs.locking import hold, is_running
 from society.runs.merging import merge_runs
 from society.runs.run import Run
 from society.runs.state import RunState
@@ -26,6 +31,7 @@ from society.runs.status import read_status
 from society.scenario.models.scenario import Scenario
 from society.session import run
 from society.store.migrate import VERSION
+from society.store.table import encode_json
 from tests.conftest import rows
 from tests.store.test_versions import write_old
 
@@ -291,3 +297,48 @@ def test_old_runs_are_migrated_at_once(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["migrate", str(folder)]) == 0
     assert "up to date" in capsys.readouterr().out
     assert main(["migrate", str(write_old(tmp_path / "oldest"))]) == 2
+
+
+def test_a_run_of_a_machine_with_another_clock_is_not_archived_while_it_works(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease seems an hour old. Whether it changes is watched all the same."""
+    monkeypatch.setattr(lease, "PATIENCE", 1.0)
+    monkeypatch.setattr(lease, "BEAT", 0.2)
+    path = whole.folder / ".lease-2"
+    holder = lease.Lease("0" * 32, "elsewhere", "other", 7)
+
+    def beat(number: int) -> None:
+        path.write_bytes(encode_json(asdict(replace(holder, beat=number))).encode().ljust(lease.SIZE))
+        os.utime(path, (time.time() - 3600,) * 2)
+
+    beat(0)
+    beats = iter(range(1, 100))
+
+    async def sleep(seconds: float, real: Callable[[float], Any] = asyncio.sleep) -> None:
+        beat(next(beats))
+        await real(0)
+
+    monkeypatch.setattr(lease.asyncio, "sleep", sleep)
+    assert not is_running(whole.folder)
+    with pytest.raises(FolderInUseError, match="process 7 on elsewhere"):
+        archive_run(whole.folder, tmp_path / "whole.zip")
+    assert not (tmp_path / "whole.zip").exists()
+
+
+def test_a_full_disk_at_the_start_leaves_no_lease(
+    scenario: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(holder: lease.Holder) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lease.Holder, "_write", write)
+    with pytest.raises(RunFolderError, match="Free space on this disk, or raise the quota"):
+        run(scenario(TEXT), tmp_path / "run")
+    assert not list((tmp_path / "run").glob(".lease-*"))
+
+
+def test_a_lease_of_the_future_tells_of_a_clock(whole: Run) -> None:
+    [path] = whole.folder.glob(".lease-*")
+    os.utime(path, (time.time() + 3600,) * 2)
+    assert "clock of this machine is 60 min behind" in read_status(whole.folder).reason
