@@ -151,13 +151,13 @@ def load_tokenizer(folder: Path, template: str | None) -> Any:
     return tokenizer
 
 
-def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "none", shards: int = 1) -> Any:
-    """Return the folder's causal language model in evaluation mode, or this process's shard of it (see `sharded`)."""
-    options: dict[str, Any] = {}
-    if shards > 1:
-        from transformers.distributed.configuration_utils import DistributedConfig
+def load_model(
+    folder: Path, dtype: torch.dtype, device: str, quantize: str = "none", kind: Any = None, **options: Any
+) -> Any:
+    """Return the folder's causal language model in evaluation mode.
 
-        options["distributed_config"] = DistributedConfig(fsdp_size=shards)
+    `kind` is the class that loads it, by default the one of its configuration; `options` are for transformers.
+    """
     if quantize == "nf4":
         import transformers
 
@@ -166,7 +166,7 @@ def load_model(folder: Path, dtype: torch.dtype, device: str, quantize: str = "n
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
         options["device_map"] = {"": device}
-    model, found = find_class(folder).from_pretrained(
+    model, found = (kind or find_class(folder)).from_pretrained(
         folder,
         dtype=dtype,
         use_safetensors=True,

@@ -108,7 +108,7 @@ def train_rows(
             stack.enter_context(recomputed(inner))
         working = stack.enter_context(working_copies(model, dtype))
         stack.enter_context(rounded_once(model, NAME, dtype))
-        loss = Loss(inner, model, dtype, plain=share.sharded)
+        loss = Loss(inner, model, dtype)
         stack.enter_context(compiled(inner, settings.compile))
         fit_attention = stack.enter_context(fast_attention(inner, dtype))
         model.train()

@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
+from backends.hf.working import is_shard
 from backends.training import LOGITS
 
 MULTIPLE = 64
@@ -64,11 +65,14 @@ class Loss:
     def __init__(self, model: Any, forward: Any, dtype: torch.dtype | None, plain: bool = False) -> None:
         self.model, self.forward, self.dtype = model, forward, dtype
         self.head = model.get_output_embeddings()
+        self.sharded = any(map(is_shard, model.parameters()))
+        """Whether FSDP gathers the weights, in the precision of the arithmetic."""
         others = (p.is_floating_point() and p.dtype != dtype for p in model.parameters())
-        self.mixed = dtype is not None and any(others)
+        self.mixed = dtype is not None and not self.sharded and any(others)
         """Whether some parameters have another precision than the arithmetic, so that autocast must choose."""
         with self._precision():
             self.fused = not plain and self._is_last()
+        _free_gathered(model)
         self.frozen: torch.Tensor | None = None
         """The last layer's weights in the precision of the arithmetic, if training does not change them."""
 
@@ -93,9 +97,13 @@ class Loss:
                     return cross_entropy(self._logits(batch).float(), batch.labels, reduction="sum") * scale
                 each = cross_entropy(self._logits(batch).float(), batch.labels, reduction="none")
                 return (each * batch.weights).sum() * scale
+            apply: Callable[..., torch.Tensor] = LinearCrossEntropy.apply
+            if self.sharded:
+                return self._in_head(
+                    batch, lambda hidden, weight: apply(hidden, weight, batch.labels, scale, batch.weights)
+                )
             hidden = self._hidden(batch)
             weight = self._weight(hidden.dtype)
-            apply: Callable[..., torch.Tensor] = LinearCrossEntropy.apply
             return apply(hidden.to(weight.dtype), weight, batch.labels, scale, batch.weights)
 
     def logprobs(self, batch: Inputs) -> torch.Tensor:
@@ -157,6 +165,23 @@ class Loss:
             del self.head.forward
         return found[0]
 
+    def _in_head(self, batch: Inputs, compute: Callable[..., torch.Tensor]) -> torch.Tensor:
+        """Return what `compute` makes of the last layer's inputs (learned, hidden) and its weights, a scalar.
+
+        It is computed in place of the layer's output: only there are sharded weights gathered.
+        """
+
+        def forward(inputs: torch.Tensor) -> torch.Tensor:
+            hidden = inputs.flatten(0, -2)[batch.positions]
+            return compute(hidden.to(self.head.weight.dtype), self.head.weight).view(1, 1, 1)
+
+        self.head.forward = forward
+        try:
+            found: torch.Tensor = self.forward(input_ids=batch.ids, use_cache=False).logits
+            return found.view(())
+        finally:
+            del self.head.forward
+
     def _weight(self, dtype: torch.dtype) -> torch.Tensor:
         weight: torch.Tensor = self.head.weight
         wanted = self.dtype or dtype
@@ -165,6 +190,15 @@ class Loss:
         if self.frozen is None:
             self.frozen = weight.to(wanted)
         return self.frozen
+
+
+def _free_gathered(model: Any) -> None:
+    """Free the weights that FSDP keeps after a forward pass for a backward pass, which does not come."""
+    from torch.distributed.fsdp import FSDPModule
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def _logprobs(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

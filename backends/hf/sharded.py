@@ -2,8 +2,8 @@
 
 Each process has its shard of every weight, gradient and optimizer state, and processes its share of the batches. The
 weights of a layer are gathered only during its computation. LoRA matrices are small and replicated. transformers shards
-the weights while reading them, so no process has the whole model, except for training with tied embeddings. The module
-also runs under `accelerate launch` or `torchrun`, which set the same environment.
+the weights while reading them, so no process has the whole model. The module also runs under `accelerate launch` or
+`torchrun`, which set the same environment.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from backends.hf.casting import cast_parameters, cast_shards
+from backends.hf.casting import cast_shards
 from backends.hf.checkpoints import Checkpoints
 from backends.hf.examples import Rows
 from backends.hf.launch import LOSSES, NOTE, ORDER, STEP, STORE
 from backends.hf.loading import LONG, class_of, load_model
-from backends.hf.loop import Share, Watch
+from backends.hf.loop import Share, Watch, use_bfloat16
 from backends.hf.lora import attach_new, check_full_start, write_lora
 from backends.hf.rotary import freeze_frequencies
 from backends.hf.train import Job, explained_memory_errors, run, seeded
@@ -104,33 +104,47 @@ def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None)
     if full:
         check_full_start(Path(start.path) if start else None)
     folder = Path(start.path) if full and start is not None else Path(order["model"])
-    dtype = getattr(torch, order["dtype"])
-    if full and is_tied(folder):
-        model = shard(cast_parameters(load_model(folder, dtype, "cpu"), torch.float32), order["device"])
-    else:
-        model = load_model(folder, dtype, order["device"], shards=dist.get_world_size())
-        if full:
-            cast_shards(model, torch.float32)
+    mixed = use_bfloat16(settings, torch.device(order["device"]))
+    model = load_shard(folder, getattr(torch, order["dtype"]), order["device"], mixed)
+    if full:
+        cast_shards(model, torch.float32)
     freeze_frequencies(model, sys.maxsize if order["hash"].endswith(LONG) else 0)
     return Weights(model, folder, order["hash"])
 
 
-def shard(model: Any, device: str) -> Any:
-    """Shard a model that each process has loaded: layer by layer, and the remaining modules as one.
+def load_shard(folder: Path, dtype: torch.dtype, device: str, mixed: bool) -> Any:
+    """Return a model of which this process holds its shard, layer by layer. Nobody reads more than a tensor at a time.
 
-    If transformers 5.23 shards while reading, tied embeddings become two matrices that are trained separately.
+    With `mixed`, weights are gathered in bfloat16, whatever their own precision. They are freed after the forward pass
+    of their layer, unlike copies that autocast makes, which the backward pass keeps.
     """
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from transformers import AutoConfig
     from transformers.distributed.configuration_utils import DistributedConfig
 
-    mesh = init_device_mesh(device, (dist.get_world_size(),))
-    for module in list(model.modules()):
-        if type(module).__name__ in (model._no_split_modules or ()):
-            fully_shard(module, mesh=mesh)
-    fully_shard(model, mesh=mesh)
-    model.config.distributed_config = DistributedConfig(fsdp_size=dist.get_world_size())
+    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    kind = class_of(config)._model_mapping[type(config)]
+    sharding = DistributedConfig(fsdp_size=dist.get_world_size(), fsdp_mixed_precision=mixed)
+    wanted = _tied(kind) if is_tied(folder) else kind
+    model = load_model(folder, dtype, device, kind=wanted, distributed_config=sharding)
+    model.__class__ = kind
     return model
+
+
+def _tied(kind: Any) -> Any:
+    """Return a model's class that ties the embeddings before they are sharded, as a part of the whole model's shard.
+
+    transformers 5.23 ties them afterwards. FSDP then has two matrices, which are trained separately.
+    """
+
+    @classmethod  # type: ignore[misc]
+    def maybe_distribute_model(cls: Any, model: Any, config: Any, meshes: Any) -> Any:
+        model.tie_weights()
+        shared = model.get_input_embeddings(), model.get_output_embeddings()
+        names = {name for name, module in model.named_modules() if module in shared}
+        model._fsdp_plan = {name: style for name, style in model._fsdp_plan.items() if name not in names}
+        return kind.maybe_distribute_model(model, config, meshes)
+
+    return type(kind.__name__, (kind,), {"maybe_distribute_model": maybe_distribute_model})
 
 
 def _train_lora(job: Job, rows: Rows, place: Path) -> None:

@@ -65,7 +65,7 @@ def working_copies(model: Any, dtype: torch.dtype | None) -> Iterator[Working]:
             low = dtype is not None and (parameter.dtype == dtype or id(parameter) in linears)
             if not parameter.is_floating_point() or not (parameter.requires_grad or low):
                 continue
-            if low and not _is_shard(parameter):
+            if low and not is_shard(parameter):
                 undo.enter_context(_lowered(parameter, dtype, working))
             elif parameter.requires_grad:
                 undo.callback(_cast, parameter, parameter.dtype)
@@ -111,7 +111,7 @@ def _linear_weights(model: Any) -> set[int]:
     return linears - others
 
 
-def _is_shard(parameter: Parameter) -> bool:
+def is_shard(parameter: Parameter) -> bool:
     """Return whether FSDP has sharded a parameter: it casts and gathers those itself."""
     from torch.distributed.tensor import DTensor
 
