@@ -166,7 +166,7 @@ class Loss:
         return found[0]
 
     def _in_head(self, batch: Inputs, compute: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """Return what `compute` makes of the last layer's inputs (learned, hidden) and its weights, a scalar.
+        """Return the scalar that `compute` returns for the last layer's inputs (learned, hidden) and weights.
 
         It is computed in place of the layer's output: only there are sharded weights gathered.
         """
