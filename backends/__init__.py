@@ -9,6 +9,7 @@ BACKENDS = {
     "hf": "backends.hf:HuggingFace",
     "openai": "backends.openai:OpenAI",
     "vllm": "backends.vllm:VLLM",
+    "sglang": "backends.sglang:SGLang",
     "human": "backends.human:Human",
 }
 """The built-in backends by kind. Each is imported when a scenario is read."""

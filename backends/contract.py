@@ -171,7 +171,7 @@ class BackendContract(StreamingPromises):
         need(config, "choices")
         need(config, "tokenizer")
         message, choices = (ChatMessage("user", "Choose one."),), ("no", "no doubt", "nobody else", "yes")
-        requests = [GenerateRequest(message, Sampling(3.0, max_tokens=9), i, choices=choices) for i in range(12)]
+        requests = [GenerateRequest(message, Sampling(2.0, max_tokens=9), i, choices=choices) for i in range(12)]
 
         async def use(backend: Backend) -> list[tuple[GenerateOutput, str]]:
             outputs = await asyncio.gather(*map(backend.generate, requests))

@@ -40,7 +40,7 @@ class StreamingPromises:
         need(config, "streaming")
         need(config, "choices")
         message, choices = (ChatMessage("user", "Choose one."),), ("no", "no doubt", "nobody else", "yes")
-        request = GenerateRequest(message, Sampling(3.0, max_tokens=9), 1, choices=choices)
+        request = GenerateRequest(message, Sampling(2.0, max_tokens=9), 1, choices=choices)
         output, pieces = run(config, lambda backend: stream(backend, request))
         assert join(pieces) == (output.thought, output.text)
         assert output.text in choices

@@ -12,6 +12,7 @@ import asyncio
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ RESULT = Path(__file__).parent / "results" / "hf_batching.md"
 TOPICS = ["the sea", "bread", "a storm", "the moon", "a railway", "salt", "a garden", "winter"]
 REPETITIONS, QUESTIONS, AGENTS, TOKENS = 3, 16, 3, 64
 LEAST = 8.0
+Now = Callable[[], float]
+"""A clock, in seconds: of the wall, or of the processors' work."""
 
 
 def make_requests() -> list[GenerateRequest]:
@@ -38,24 +41,24 @@ def make_requests() -> list[GenerateRequest]:
     ]
 
 
-async def measure_batch(backend: Any, requests: list[GenerateRequest]) -> float:
+async def measure_batch(backend: Any, requests: list[GenerateRequest], now: Now = time.perf_counter) -> float:
     """Tokens per second of all requests at once."""
-    started = time.perf_counter()
+    started = now()
     outputs = await asyncio.gather(*map(backend.generate, requests))
-    return sum(output.usage.generated_tokens for output in outputs) / (time.perf_counter() - started)
+    return sum(output.usage.generated_tokens for output in outputs) / (now() - started)
 
 
-def measure_single(model: Any, chat: Any, requests: list[GenerateRequest]) -> float:
+def measure_single(model: Any, chat: Any, requests: list[GenerateRequest], now: Now = time.perf_counter) -> float:
     """Tokens per second of plain transformers, one sequence after another."""
     import torch
 
-    started, tokens = time.perf_counter(), 0
+    started, tokens = now(), 0
     for request in requests:
         ids = torch.tensor([chat.prompt_ids(request.messages)], device=model.device)
         mask = torch.ones_like(ids)
         out = model.generate(ids, attention_mask=mask, max_new_tokens=TOKENS, do_sample=True, temperature=0.8, top_k=0)
         tokens += out.shape[1] - ids.shape[1]
-    return tokens / (time.perf_counter() - started)
+    return tokens / (now() - started)
 
 
 async def compare(dtype: str) -> tuple[str, float]:

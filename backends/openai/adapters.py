@@ -1,6 +1,6 @@
 """Adapters on the server, each identified by its content hash, so that a name cannot refer to other weights.
 
-vLLM             loads a PEFT folder on request, under its hash; requests name the hash
+vLLM, SGLang     load a PEFT folder on request, under its hash; requests name the hash
 llama.cpp        has the GGUF adapters that it was started with; the one with the same contents is switched on
 
 Both read the adapter's files themselves, so server and runner must share a file system. On any server, an adapter that
@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from backends.openai.client import Client
-from backends.openai.dialects import LLAMA_CPP, VLLM
+from backends.openai.dialects import LLAMA_CPP, SGLANG, VLLM
 from backends.openai.served import Served
 from backends.openai.wire import ModelList
 from society.core.errors import BackendError, InputError
 from society.core.hashing import hash_path
 from society.core.types import Adapter
+
+_VLLM = "--enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+_SGLANG = "--enable-lora, --max-lora-rank and --lora-target-modules all"
 
 
 class ServerAdapters:
@@ -41,7 +44,7 @@ class ServerAdapters:
             return
         if self._served.dialect is LLAMA_CPP:
             await self._find(adapter)
-        elif self._served.dialect is VLLM:
+        elif self._served.dialect in (SGLANG, VLLM):
             await self._send(adapter)
         else:
             raise InputError(
@@ -68,7 +71,8 @@ class ServerAdapters:
             chosen = self._numbers[adapter] if adapter is not None else None
             scales = [{"id": n, "scale": 1.0 if n == chosen else 0.0} for n, _ in self._served.adapters]
             return {"lora": scales} if scales else {}
-        return {"model": adapter} if adapter is not None else {}
+        name = "lora_path" if self._served.dialect is SGLANG else "model"
+        return {name: adapter} if adapter is not None else {}
 
     async def _find(self, adapter: Adapter) -> None:
         """Find the number of the adapter with these contents among the adapters of llama.cpp's server."""
@@ -83,19 +87,21 @@ class ServerAdapters:
         )
 
     async def _send(self, adapter: Adapter) -> None:
-        """Load the adapter on vLLM under its hash, unless it is loaded."""
+        """Load the adapter on vLLM or SGLang under its hash, unless it is loaded."""
         models = await self._client.get(f"{self._client.url}/models", ModelList)
         if any(entry.id == adapter.hash for entry in models.data):
             return
         body = {"lora_name": adapter.hash, "lora_path": str(Path(adapter.path).resolve())}
+        sglang = self._served.dialect is SGLANG
+        place = self._client.root if sglang else self._client.url
         try:
-            await self._client.send("POST", f"{self._client.url}/load_lora_adapter", body)
+            await self._client.send("POST", f"{place}/load_lora_adapter", body)
         except BackendError as error:
             if "already" in error.cause:  # another run has just loaded it: the hash is the same
                 return
             raise InputError(
                 f"{adapter.path} could not be loaded. {error.cause}",
-                "Start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True where it sees the same files.",
+                f"Start {self._served.dialect.name} with {_SGLANG if sglang else _VLLM} where it sees the same files.",
             ) from None
 
 

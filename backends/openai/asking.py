@@ -7,7 +7,7 @@ from typing import Any
 from backends.openai import ollama
 from backends.openai.body import write_body
 from backends.openai.client import Client
-from backends.openai.dialects import LLAMA_CPP, OLLAMA, VLLM, Fields
+from backends.openai.dialects import LLAMA_CPP, OLLAMA, SGLANG, VLLM, Fields
 from backends.openai.served import Served
 from backends.openai.streams import Arriving, OnMessage
 from backends.openai.wire import Answer, Completion, Tokens
@@ -16,9 +16,10 @@ from society.core.types import GenerateRequest
 
 
 class _Prompt(Answer):
-    """A prompt as llama.cpp's server (text) or vLLM (tokens) renders it."""
+    """A prompt as llama.cpp's server (text), or vLLM and SGLang (tokens, and their text) render it."""
 
     prompt: str | None = None
+    text: str | None = None
     tokens: list[Tokens] | None = None
 
 
@@ -52,11 +53,14 @@ async def render_prompt(client: Client, served: Served, messages: list[dict[str,
     try:
         if served.dialect is LLAMA_CPP:
             return (await client.post(f"{client.root}/apply-template", {"messages": messages, **more}, _Prompt)).prompt
-        if served.dialect is VLLM:
+        if served.dialect in (SGLANG, VLLM):
             body = {"model": served.model, "messages": messages, **more}
             tokens = (await client.post(f"{client.root}/tokenize", body, _Prompt)).tokens
-            text = {"model": served.model, "tokens": tokens}
-            return (await client.post(f"{client.root}/detokenize", text, _Prompt)).prompt
+            asked: dict[str, Any] = {"model": served.model, "tokens": tokens}
+            if served.dialect is SGLANG:  # it leaves out the tags of thoughts by default
+                asked["skip_special_tokens"] = False
+            answer = await client.post(f"{client.root}/detokenize", asked, _Prompt)
+            return answer.prompt if served.dialect is VLLM else answer.text
     except TransientError:
         raise
     except BackendError:  # a template that refuses these variables, or a proxy that hides these pages

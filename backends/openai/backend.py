@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -35,22 +35,29 @@ from society.core.pieces import OnPiece, Pieces
 from society.core.types import GenerateOutput, GenerateRequest, ToolSpec
 
 log = logging.getLogger(__name__)
+Restore = Callable[[Served], Awaitable[None]]
+"""Receives a server that answers again after a lost connection."""
 
 
 class OpenAIBackend(Backend):
     """A model on a server. Entering it finds the server and sends a test request."""
 
-    def __init__(self, config: OpenAI, extra: Fields | None = None) -> None:
-        """`extra`: fields of every request, for backends that build on this one."""
+    def __init__(self, config: OpenAI, extra: Fields | None = None, restore: Restore | None = None) -> None:
+        """Two arguments are for backends that build on this one.
+
+        `extra`: fields of every request. `restore` gets the server after a lost connection, in place of the check that
+        it has the same model.
+        """
         self._config = config
         self._extra = extra or {}
+        self._restore = restore
         self._connection: _Connection | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(Client(self._config))
             served = await find_server(client, self._config)
-            self._connection = _Connection(self._config, client, served, self._extra)
+            self._connection = _Connection(self._config, client, served, self._extra, self._restore)
             self._close = stack.pop_all().aclose
         self.model_hash = served.hash
         self.adapters = self._connection.adapters
@@ -109,8 +116,9 @@ class OpenAIBackend(Backend):
 class _Connection:
     """A client, the server as it was found, and the limit of requests in flight."""
 
-    def __init__(self, config: OpenAI, client: Client, served: Served, extra: Fields) -> None:
+    def __init__(self, config: OpenAI, client: Client, served: Served, extra: Fields, restore: Restore | None) -> None:
         self._config = config
+        self._restore = restore or self._check_model
         self.client = client
         self.served = served
         self._extra = extra
@@ -230,12 +238,15 @@ class _Connection:
             if self._known.is_set():
                 return
             now = await look(self.client, self._config)
-            if now.identity != self.served.identity:
-                raise InputError(
-                    f"The server at {self.client.url} was restarted with another model.",
-                    "Start it with the model that it had when the run began, then run again with --resume (Python: "
-                    "resume=True).",
-                )
+            await self._restore(now)
             self.served = replace(self.served, adapters=now.adapters)
             await self.adapters.serve(self.served)
             self._known.set()
+
+    async def _check_model(self, now: Served) -> None:
+        if now.identity != self.served.identity:
+            raise InputError(
+                f"The server at {self.client.url} was restarted with another model.",
+                "Start it with the model that it had when the run began, then run again with --resume (Python: "
+                "resume=True).",
+            )

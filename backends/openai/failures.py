@@ -121,7 +121,7 @@ def read_problem(body: bytes) -> Problem:
         data: Any = _json(body)
         data = data.get("error", data) if isinstance(data, dict) else data
         if isinstance(data, dict):
-            message = data.get("message") or data.get("detail") or ""
+            message = data.get("message") or data.get("detail") or data.get("error_message") or ""
             return Problem.model_validate({**data, "message": _shortened(str(message))})
     except (ValueError, ValidationError):
         data = body.decode("utf-8", "replace")

@@ -135,8 +135,9 @@ def _choose(config: OpenAI, entries: list[ModelEntry]) -> ModelEntry:
     for name in (config.model, f"{config.model}:latest"):  # Ollama's default tag may be left out
         if name in by_name:
             return by_name[name]
-    if config.model is None and len(by_name) == 1:
-        return entries[0]
+    bases = [entry for entry in entries if entry.parent is None]
+    if config.model is None and len(bases) == 1:
+        return bases[0]
     near = difflib.get_close_matches(config.model or "", by_name, n=_SHOWN, cutoff=0.5)
     shown = (near or list(by_name))[:_SHOWN]
     names = ", ".join(shown) + (f" and {len(by_name) - len(shown)} more" if len(by_name) > len(shown) else "")

@@ -49,7 +49,7 @@ def read_reply(
     finish = find_end(choice, served.dialect.name)
     logprob, texts = _logprob(choice, thought, text)
     usage = _usage(completion, request, estimator, thought, text, texts)
-    tokens = None if choice.token_ids is None else tuple(choice.token_ids)
+    tokens = None if completion.tokens is None else tuple(completion.tokens)
     if request.choices:
         return GenerateOutput(_chosen(text, request.choices), "stop", usage, logprob, tokens, thought)
     limit = request.sampling.max_tokens

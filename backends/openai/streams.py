@@ -95,7 +95,7 @@ def _add_parts(message: dict[str, Any], parts: list[Any]) -> None:
 
 def _add(whole: dict[str, Any], part: Chunk) -> None:
     """Add one part of the stream."""
-    for name in ("usage", "system_fingerprint", "timings", "error"):
+    for name in ("usage", "system_fingerprint", "timings", "sglext", "error"):
         if (value := getattr(part, name)) is not None:
             whole[name] = value
     choice = whole["choices"][0]

@@ -129,6 +129,12 @@ class Usage(Answer):
         return self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else None
 
 
+class Extension(Answer):
+    """SGLang's fields beyond the standard: the drawn tokens of each reply."""
+
+    output_ids: Annotated[list[list[Tokens]], Field(min_length=1)] | None = None
+
+
 class Completion(Answer):
     """The response of /chat/completions."""
 
@@ -137,6 +143,13 @@ class Completion(Answer):
     system_fingerprint: str | None = None
     timings: Any = None
     """llama.cpp's milliseconds of work on the reply, such as `prompt_ms` and `predicted_ms`."""
+    sglext: Extension | None = None
+
+    @property
+    def tokens(self) -> list[int] | None:
+        """The drawn tokens; None if the server does not return them."""
+        listed = self.sglext.output_ids if self.sglext else None
+        return listed[0] if listed else self.choices[0].token_ids
 
 
 class Delta(Answer):
@@ -175,6 +188,7 @@ class Chunk(Answer):
     usage: Any = None
     system_fingerprint: Any = None
     timings: Any = None
+    sglext: Any = None
     error: Any = None
 
 
@@ -188,6 +202,8 @@ class ModelEntry(Answer):
     owned_by: str | None = None
     max_model_len: Tokens | None = None
     root: str | None = None
+    parent: str | None = None
+    """The model that an adapter on vLLM or SGLang belongs to."""
     meta: dict[str, Any] | None = None
 
 

@@ -1,16 +1,28 @@
-"""Generation by vLLM and training by `hf`, on the same weights: a scenario changes the word `hf` to `vllm`.
+"""Generation by vLLM and training by `hf`, on the same weights: a scenario changes the word `hf` to `vllm`."""
 
-config.py      the options of a scenario's entry
-server.py      starts a server of the installed vLLM on loopback, and ends it
-keeper.py      the process between: no server outlives a killed run
-control.py     sleep, waking and weights of a running server
-turns.py       which weights the server holds; requests for others wait
-trainer.py     training by `hf` while the server sleeps
-backend.py     the opened backend
+from __future__ import annotations
 
-Requests are those of backends/openai; training and adapters are those of backends/hf.
-"""
+from typing import Literal
 
-from backends.vllm.config import VLLM
+from backends.serving.config import Serving
+from backends.serving.engine import Engine
+
+
+class VLLM(Serving):
+    """A model that vLLM serves and `hf` trains. It has the options of `hf`, most of which concern training.
+
+    The backend starts a server of the installed vLLM on loopback, or joins one by `url`. While `hf` trains, the server
+    sleeps: its weights are in main memory and its KV cache is dropped. LoRA adapters are loaded under their content
+    hash and share batches. Full weights are read from disk in place of the base, so agents with full weights of their
+    own use the server in turn.
+    """
+
+    kind: Literal["vllm"] = "vllm"  # type: ignore[assignment]
+
+    def engine(self) -> Engine:
+        from backends.vllm.engine import VLLMEngine
+
+        return VLLMEngine()
+
 
 __all__ = ["VLLM"]

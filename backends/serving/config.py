@@ -1,8 +1,9 @@
-"""The options of the vLLM backend, as a scenario's `backends:` entry gives them. Starts nothing."""
+"""The options of a server's entry in `backends:`. Starts nothing."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -12,27 +13,20 @@ from backends.openai.config import check_address
 from backends.training import TrainSettings
 from society.core.errors import InputError
 
-RANK = 64
-"""Maximum rank of LoRA adapters on a server that the backend starts."""
+if TYPE_CHECKING:
+    from backends.serving.engine import Engine
 
 
-class VLLM(HuggingFace):
-    """A model that vLLM serves and `hf` trains. It has the options of `hf`, most of which concern training.
-
-    The backend starts a server of the installed vLLM on loopback, or joins one by `url`. While `hf` trains, the server
-    sleeps: its weights are in main memory and its KV cache is dropped. LoRA adapters are loaded under their content
-    hash and share batches. Full weights are read from disk in place of the base, so agents with full weights of their
-    own use the server in turn.
-    """
+class Serving(HuggingFace):
+    """A model that a server of some kind serves and `hf` trains."""
 
     abilities: ClassVar[frozenset[Ability]] = frozenset({"adapters", "trainer", "choices", "streaming"})
 
-    kind: Literal["vllm"] = "vllm"  # type: ignore[assignment]
     url: Annotated[str, AfterValidator(check_address)] | None = Field(default=None, json_schema_extra={"tuning": True})
-    """Address of a running vLLM, including `/v1`, which serves the model's folder on this machine. By default the
+    """Address of a running server, including `/v1`, which serves the model's folder on this machine. By default the
     backend starts a server and ends it with the run."""
-    gpu_share: float = Field(default=0.9, gt=0, le=1, json_schema_extra={"tuning": True})
-    """Share of the GPU's memory for the server that the backend starts."""
+    gpu_share: float | None = Field(default=None, gt=0, le=1, json_schema_extra={"tuning": True})
+    """Share of the GPU's memory for the server that the backend starts. By default the server's own choice."""
     start_seconds: float = Field(default=900.0, gt=0, json_schema_extra={"tuning": True})
     """Maximum seconds until the started server answers."""
 
@@ -44,7 +38,13 @@ class VLLM(HuggingFace):
             raise ValueError(f"`{fixed[0]}` is an option of the server at `url`; start the server with it")
         return self
 
+    @abstractmethod
+    def engine(self) -> Engine:
+        """Return the kind of server."""
+
     def check_training(self, settings: TrainSettings) -> None:
+        from backends.serving.engine import RANK
+
         super().check_training(settings)
         if self.url is None and settings.method != "full" and settings.rank > RANK:
             raise InputError(
@@ -53,23 +53,20 @@ class VLLM(HuggingFace):
             )
 
     def open(self) -> Backend:
-        """Return the backend. Raises `InputError` if libraries or, without `url`, vLLM are not installed."""
+        """Return the backend. Raises `InputError` if libraries or, without `url`, the server are not installed."""
         from backends.hf.libraries import check_libraries
-        from backends.vllm.backend import VLLMBackend
-        from backends.vllm.server import find_program
+        from backends.serving.backend import ServingBackend
 
         check_libraries(self)
         if self.url is None:
-            find_program()
-        return VLLMBackend(self)
+            self.engine().find_program()
+        return ServingBackend(self)
 
     def check_files(self) -> None:
-        """Check the model's files, and whether vLLM is installed where the backend starts it."""
-        from backends.vllm.server import find_program
-
+        """Check the model's files, and whether the server is installed where the backend starts it."""
         super().check_files()
         if self.url is None:
-            find_program()
+            self.engine().find_program()
 
     def trainer_config(self) -> HuggingFace:
         """Return the backend that trains."""

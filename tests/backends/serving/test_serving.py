@@ -1,4 +1,4 @@
-"""The vLLM backend against a faithful fake of `vllm serve`, a process of its own: runs that learn, and failures."""
+"""The backends vllm and sglang against fakes of their servers, in processes of their own: learning and failures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +18,50 @@ import pytest
 
 from backends.base import Backend
 from backends.contract_tools import ask, join, run, stream
+from backends.serving.backend import ServingBackend
+from backends.serving.config import Serving
+from backends.serving.server import serve
+from backends.serving.turns import ASLEEP, BASE, Turns
+from backends.sglang import SGLang
 from backends.vllm import VLLM
-from backends.vllm.backend import VLLMBackend
-from backends.vllm.turns import ASLEEP, BASE, Turns
-from society.core.errors import BackendError, InputError, MissingExtraError, WaitedTooLongError
+from society.core.errors import BackendError, InputError, MissingExtraError, UnavailableError, WaitedTooLongError
 from society.core.pieces import Piece
-from society.core.types import GenerateOutput
+from society.core.types import GenerateOutput, GenerateRequest
 from society.runs.run import Run
 from society.scenario import load_scenario
 from society.session import run as run_scenario
+from tests.backends.hf.made import make_adapter
 from tests.backends.hf.test_end_to_end import TEXT
 from tests.backends.hf.tiny import make_model
+from tests.backends.serving.fakes import digest
 
 pytest.importorskip("torch")
 ROOT = Path(__file__).parents[3]
+KINDS: tuple[type[Serving], ...] = (VLLM, SGLang)
+Events = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("vllm") / "model", hidden_size=16)
+    return make_model(tmp_path_factory.mktemp("serving") / "model", hidden_size=16)
 
 
 @pytest.fixture
-def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
-    """Install the fake as the command `vllm`, and return a reader of its events."""
-    program, log = tmp_path / "bin" / "vllm", tmp_path / "events"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\ncd {ROOT}\nexec {sys.executable} -m tests.backends.vllm.fake "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_VLLM_EVENTS", str(log))
+def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Events:
+    """Install the fakes as the commands `vllm` and `sglang`, and return a reader of their events."""
+    folder, log = tmp_path / "bin", tmp_path / "events"
+    folder.mkdir()
+    for name in ("vllm", "sglang"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\ncd {ROOT}\nexec {sys.executable} -m tests.backends.{name}.fake "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_EVENTS", str(log))
     log.touch()
     return lambda: [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def say(config: VLLM, *seeds: int) -> list[GenerateOutput]:
+def say(config: Serving, *seeds: int) -> list[GenerateOutput]:
     async def use(backend: Backend) -> list[GenerateOutput]:
         return [await backend.generate(ask("the cat is", seed=seed)) for seed in seeds]
 
@@ -59,20 +69,21 @@ def say(config: VLLM, *seeds: int) -> list[GenerateOutput]:
     return outputs
 
 
-def write_scenario(folder: Path, model: Path, method: str) -> Path:
+def write_scenario(folder: Path, model: Path, method: str, kind: str) -> Path:
     """Write the scenario of `hf` with one word changed."""
     questions = [f"the {a} {b} is" for a in ("cat", "dog", "mat") for b in ("one", "two", "three", "four")]
     lines = [json.dumps({"question": q, "answer": ["red", "green", "blue"][i % 3]}) for i, q in enumerate(questions)]
     (folder / "colours.jsonl").write_text("\n".join(lines))
     text = TEXT.format(model=model, device="cpu", dtype="float32", quantize="none", method=method)
-    text = text.replace("epochs: 150", "epochs: 1").replace("kind: hf", "kind: vllm")
+    text = text.replace("epochs: 150", "epochs: 1").replace("kind: hf", f"kind: {kind}")
     (folder / "colours.yaml").write_text(text)
     return folder / "colours.yaml"
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_society_learns(tmp_path: Path, model: Path, events: Callable[[], list[dict[str, Any]]], method: str) -> None:
-    path = write_scenario(tmp_path, model, method)
+@pytest.mark.parametrize("kind", ["vllm", "sglang"])
+def test_a_society_learns(tmp_path: Path, model: Path, events: Events, kind: str, method: str) -> None:
+    path = write_scenario(tmp_path, model, method, kind)
     run_scenario(load_scenario(path), tmp_path / "run")
     done = Run(tmp_path / "run")
     trained = [row.hash for row in done.adapters()]
@@ -88,35 +99,34 @@ def test_a_society_learns(tmp_path: Path, model: Path, events: Callable[[], list
     later = [event for event in seen[woken[-1] :] if event["event"] == "chat"]
     if method == "lora":
         assert {event["name"] for event in seen if event["event"] == "load"} == set(trained)
-        assert {event["model"] for event in later} == set(trained)
+        assert {event["adapter"] for event in later} == set(trained)
     else:
         assert len({event["weights"] for event in later}) == 2
-        assert {event["model"] for event in later} == {"society"}
+        assert {event["adapter"] for event in later} == {None}
     turns = [turn for turn in done.turns() if turn.id.iteration == 1]
     assert {turn.status for turn in turns} == {"ok"}
     assert all(turn.tokens for turn in turns)
     assert {turn.adapter for turn in turns} == set(trained)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_server_ends_with_the_backend_and_its_failure_is_shown(
-    model: Path, events: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    kind: type[Serving], model: Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = VLLM(model=str(model), context=200)
+    config = kind(model=str(model), context=200)
     first, second = say(config, 1), say(config, 1)
     assert first[0].text == second[0].text in ("red", "green", "blue")
     assert not is_running(str(model))
-    monkeypatch.setenv("FAKE_VLLM_FAILS", "1")
+    monkeypatch.setenv("FAKE_FAILS", "1")
     with pytest.raises(BackendError, match="ended with status 1") as caught:
         say(config, 1)
     assert "no device has enough memory" in caught.value.cause
     assert "gpu_share" in caught.value.remedy
 
 
-def test_a_server_of_the_run_that_ends_is_not_waited_for(
-    model: Path, events: Callable[[], list[dict[str, Any]]]
-) -> None:
+def test_a_server_of_the_run_that_ends_is_not_waited_for(model: Path, events: Events) -> None:
     async def use(backend: Backend) -> None:
-        assert isinstance(backend, VLLMBackend)
+        assert isinstance(backend, ServingBackend)
         await backend.generate(ask("the cat is"))
         assert backend._server is not None
         process = backend._server.process
@@ -153,7 +163,7 @@ asyncio.run(hold())
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are listed by Linux alone")
-def test_a_killed_run_leaves_no_server(model: Path, events: Callable[[], list[dict[str, Any]]]) -> None:
+def test_a_killed_run_leaves_no_server(model: Path, events: Events) -> None:
     command = [sys.executable, "-c", HOLD, str(model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout is not None
@@ -169,45 +179,142 @@ def test_a_killed_run_leaves_no_server(model: Path, events: Callable[[], list[di
     raise AssertionError("the server outlives its run")
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_running_server_is_joined_if_it_serves_the_model(
-    tmp_path: Path, model: Path, events: Callable[[], list[dict[str, Any]]]
+    kind: type[Serving], tmp_path: Path, model: Path, events: Events
 ) -> None:
-    from backends.vllm.server import serve
-
     async def join(other: Path) -> str:
-        config = VLLM(model=str(model))
-        async with serve(config, other) as server, VLLM(model=str(model), url=server.url).open() as backend:
+        config = kind(model=str(model))
+        async with serve(config, other) as server, kind(model=str(model), url=server.url).open() as backend:
             return (await backend.generate(ask("the cat is"))).text
 
     assert asyncio.run(join(model)) in ("red", "green", "blue")
     other = make_model(tmp_path / "other", seed=1, hidden_size=16)
     with pytest.raises(InputError, match=r"serves .*other, but the scenario trains .*model") as caught:
         asyncio.run(join(other))
-    assert "vllm serve" in caught.value.remedy
+    assert f"{kind.model_fields['kind'].default} serve" in caught.value.remedy
 
 
-def test_a_watched_reply_is_the_same_in_pieces(model: Path, events: Callable[[], list[dict[str, Any]]]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_joined_server_is_left_with_the_weights_and_adapters_for_the_next_run(
+    kind: type[Serving], tmp_path: Path, model: Path, events: Events
+) -> None:
+    """A second run finds the adapters of the first, and the base, even if the first ended with other weights."""
+    adapter = make_adapter(model, tmp_path / "adapter", r=4)
+    full = make_model(tmp_path / "full", seed=1, hidden_size=16)
+    said: list[list[str]] = []
+
+    async def use(url: str) -> None:
+        async with kind(model=str(model), url=url).open() as backend:
+            assert backend.adapters is not None
+            names = [backend.adapters.identify(path) for path in (adapter, full)]
+            for name in names:
+                await backend.adapters.load(name)
+            asked = [replace(ask("the cat is", seed=3), adapter=name) for name in (None, *(n.hash for n in names))]
+            said.append([(await backend.generate(request)).text for request in asked])
+
+    async def both() -> None:
+        async with serve(kind(model=str(model)), model) as server:
+            await use(server.url)
+            await use(server.url)
+
+    asyncio.run(both())
+    assert said[0] == said[1]
+    held = [event["weights"] for event in events() if event["event"] == "weights"]
+    assert held == [digest(full), digest(model)] * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_joined_server_that_is_started_again_gets_the_weights_again(
+    kind: type[Serving], tmp_path: Path, model: Path, events: Events
+) -> None:
+    """Otherwise the base would answer in place of the weights that a request names."""
+    full = make_model(tmp_path / "full", seed=1, hidden_size=16)
+
+    async def use() -> None:
+        async with AsyncExitStack() as first, AsyncExitStack() as second:
+            server = await first.enter_async_context(serve(kind(model=str(model)), model))
+            backend = await second.enter_async_context(kind(model=str(model), url=server.url).open())
+            assert backend.adapters is not None
+            name = backend.adapters.identify(full)
+            await backend.adapters.load(name)
+            request = replace(ask("the cat is", seed=3), adapter=name.hash)
+            said = await backend.generate(request)
+            await first.aclose()
+            with pytest.raises(UnavailableError):
+                await backend.generate(request)
+            port = int(server.url.removesuffix("/v1").rpartition(":")[2])
+            engine, config = server.engine, kind()
+            command = [*engine.find_program(), *engine.options(config, model, port, tmp_path)]
+            with subprocess.Popen(command, env=os.environ | engine.environment(config)) as again:
+                try:
+                    assert await ask_until_answered(backend, request) == said
+                finally:
+                    again.terminate()
+                    await asyncio.to_thread(again.wait)
+
+    asyncio.run(use())
+    chats = [event["weights"] for event in events() if event["event"] == "chat"]
+    assert set(chats[-2:]) == {digest(full)}
+
+
+async def ask_until_answered(backend: Backend, request: GenerateRequest) -> GenerateOutput:
+    """Return the reply of a server that starts."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(UnavailableError):
+                return await backend.generate(request)
+            await asyncio.sleep(0.05)
+
+
+def test_weights_that_sglang_forgets_in_its_sleep_are_read_again(
+    model: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = SGLang().engine()
+    monkeypatch.setattr(type(engine), "options", with_flags(type(engine).options, "--enable-memory-saver"))
+
+    async def use(backend: Backend) -> tuple[str, str]:
+        assert isinstance(backend, ServingBackend)
+        before = await backend.generate(ask("the cat is", seed=3))
+        async with backend._turns.using(ASLEEP):
+            pass
+        return before.text, (await backend.generate(ask("the cat is", seed=3))).text
+
+    before, after = run(SGLang(model=str(model), context=200), use)
+    assert before == after
+    assert [event["event"] for event in events()][-4:] == ["sleep", "wake", "weights", "chat"]
+
+
+def with_flags(options: Callable[..., list[str]], *flags: str) -> Callable[..., list[str]]:
+    return lambda *arguments: [*options(*arguments), *flags]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_watched_reply_is_the_same_in_pieces(kind: type[Serving], model: Path, events: Events) -> None:
     async def use(backend: Backend) -> tuple[GenerateOutput, GenerateOutput, list[Piece]]:
         request = ask("the cat is", seed=3)
         return await backend.generate(request), *await stream(backend, request)
 
-    whole, output, pieces = run(VLLM(model=str(model), context=64), use)
+    whole, output, pieces = run(kind(model=str(model), context=64), use)
     assert output == whole
     assert output.tokens
     assert join(pieces) == ("", output.text)
     assert len(pieces) == len(output.text)
 
 
-def test_a_missing_vllm_is_an_error_before_anything_loads(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_server_is_an_error_before_anything_loads(
+    kind: type[Serving], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    config = VLLM(model=str(model))
+    config = kind(model=str(model))
     for look in (config.open, config.check_files):  # `society check` warns: another machine may have it
-        with pytest.raises(MissingExtraError, match=r"needs vLLM.*, which is not installed") as caught:
+        with pytest.raises(MissingExtraError, match=r"needs (vLLM|SGLang).*, which is not installed") as caught:
             look()
         assert "url" in caught.value.remedy
-    VLLM(model=str(model), url="http://127.0.0.1:1/v1").check_files()
+    kind(model=str(model), url="http://127.0.0.1:1/v1").check_files()
     with pytest.raises(ValueError, match="http://HOST"):
-        VLLM(model=str(model), url="nowhere")
+        kind(model=str(model), url="nowhere")
 
 
 # Turns

@@ -29,6 +29,11 @@ class Turns:
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
         self._changing: asyncio.Task[None] | None = None
 
+    @property
+    def held(self) -> str:
+        """Weights that the server holds."""
+        return self._held
+
     @asynccontextmanager
     async def using(self, weights: str) -> AsyncIterator[None]:
         """Hold these weights in place within the block."""

@@ -11,8 +11,8 @@ from backends.hf import HuggingFace
 from backends.hf.adapters import hash_adapter
 from backends.hf.backend import HuggingFaceBackend
 from backends.objectives import Objective
+from backends.serving.turns import ASLEEP, Turns
 from backends.training import OnStep, Parallel, Training, TrainSettings
-from backends.vllm.turns import ASLEEP, Turns
 from society.core.errors import BackendError
 from society.core.types import Adapter, Example
 

@@ -1,8 +1,9 @@
-"""The opened vLLM backend: requests go to the server, adapters are loaded into it, and `hf` trains while it sleeps."""
+"""The opened backend: requests go to a server, adapters are loaded into it, and `hf` trains while it sleeps."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -14,33 +15,33 @@ from backends.base import AdapterLoader, Backend
 from backends.hf.adapters import check_path, hash_adapter, is_lora
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
-from backends.openai.dialects import VLLM as DIALECT
 from backends.openai.served import Served
-from backends.vllm.config import VLLM
-from backends.vllm.control import Control
-from backends.vllm.server import Server, serve
-from backends.vllm.turns import ASLEEP, BASE, Turns
-from society.core.errors import BackendError, InputError, UnavailableError
+from backends.serving.config import Serving
+from backends.serving.server import Server, serve
+from backends.serving.turns import ASLEEP, BASE, Turns
+from society.core.errors import BackendError, InputError, SocietyError, UnavailableError
 from society.core.identity import fingerprint
 from society.core.pieces import OnPiece
 from society.core.types import Adapter, GenerateOutput, GenerateRequest
 
-TOKENS = {"return_token_ids": True}
-"""The field that makes vLLM return drawn tokens, which training needs."""
+log = logging.getLogger(__name__)
+RESTORE_SECONDS = 120.0
+"""Maximum seconds at the end of a run for putting a server's own weights back."""
 
 
-class VLLMBackend(Backend):
-    """A model on vLLM that learns."""
+class ServingBackend(Backend):
+    """A model on a server that learns."""
 
-    def __init__(self, config: VLLM) -> None:
+    def __init__(self, config: Serving) -> None:
         self._config = config
+        self._engine = config.engine()
         self._full: dict[str, Path] = {}
         self._requests: OpenAIBackend | None = None
 
     async def __aenter__(self) -> Self:
         from backends.hf.hashing import hash_parts
         from backends.hf.loading import find_folder
-        from backends.vllm.trainer import SleepingTrainer
+        from backends.serving.trainer import SleepingTrainer
 
         async with AsyncExitStack() as stack:
             self._folder = await asyncio.to_thread(find_folder, self._config.reference)
@@ -50,17 +51,19 @@ class VLLMBackend(Backend):
                 self._server = await stack.enter_async_context(serve(self._config, self._folder))
                 url = self._server.url
             options = OpenAI(url=url, context=self._config.context, concurrency=self._config.batch)
-            requests = await stack.enter_async_context(OpenAIBackend(options, TOKENS))
-            _check_server(requests.served, self._folder, url)
-            self._control = Control(requests.client)
+            requests = OpenAIBackend(options, dict(self._engine.tokens), self._restore)
+            await stack.enter_async_context(requests)
+            self._client = requests.client
             self._turns = Turns(self._change)
+            build = await self._check_server(requests.served, self._folder)
+            stack.push_async_callback(self._put_base_back)
             self._requests = requests
             parts = sorted((await asyncio.to_thread(hash_parts, self._folder)).items())
             self.model_hash = fingerprint(
-                [parts, self._config.chat_template, self._config.dtype, requests.served.logprobs, requests.served.build]
+                [parts, self._config.chat_template, self._config.dtype, requests.served.logprobs, build]
             )
             assert requests.adapters is not None
-            self.adapters = VLLMAdapters(requests.adapters, self._full, self._folder)
+            self.adapters = ServerLoader(requests.adapters, self._full, self._folder)
             self.trainer = SleepingTrainer(self._config.trainer_config(), self._turns)
             self._close = stack.pop_all().aclose
         self.streaming = self
@@ -109,23 +112,57 @@ class VLLMBackend(Backend):
     @property
     def _opened(self) -> OpenAIBackend:
         if self._requests is None:
-            raise BackendError("The vllm backend is not open.", "Use it inside `async with`.")
+            raise BackendError(f"The {self._config.kind} backend is not open.", "Use it inside `async with`.")
         return self._requests
 
     async def _change(self, held: str, weights: str) -> None:
         """Put other weights in place on the server, put it to sleep, or wake it."""
         if weights == ASLEEP:
             self._awake = held
-            await self._control.sleep()
+            await self._engine.sleep(self._client)
             return
         if held == ASLEEP:
-            await self._control.wake()
+            await self._engine.wake(self._client, self._place(self._awake))
             held = self._awake
-        if weights != held:
-            await self._control.read_weights(self._full.get(weights, self._folder))
+        if weights != BASE or held != BASE:  # a server that was restarted in its sleep holds the base
+            await self._engine.read_weights(self._client, self._place(weights))
+
+    def _place(self, weights: str) -> Path:
+        """Return the folder of these weights."""
+        return self._full.get(weights, self._folder)
+
+    async def _restore(self, served: Served) -> None:
+        """Give a server that was gone the weights that requests count on. Raises `InputError` for another model."""
+        held = self._place(self._turns.held)
+        await self._check_server(served, held)
+        if held != self._folder:
+            await self._engine.read_weights(self._client, held)
+
+    async def _put_base_back(self) -> None:
+        """Leave a server that outlives the run awake, with the weights that it was started with."""
+        if self._server is not None or self._turns.held == BASE:
+            return
+        try:
+            async with asyncio.timeout(RESTORE_SECONDS), self._turns.using(BASE):
+                pass
+        except (SocietyError, TimeoutError) as error:
+            log.warning("%s at %s keeps other weights or sleeps: %s", self._engine.name, self._client.url, error)
+
+    async def _check_server(self, served: Served, held: Path) -> str | None:
+        """Return the version of the server. Raises `InputError` unless it holds the base or the weights in `held`."""
+        engine, url = self._engine, self._client.url
+        if served.dialect is not engine.dialect:
+            raise InputError(f"The server at {url} is no {engine.name}.", "Use kind: openai for other servers.")
+        folder, build = await engine.describe(self._client, served)
+        if folder is None or Path(folder).resolve() not in (self._folder.resolve(), held.resolve()):
+            raise InputError(
+                f"{engine.name} at {url} serves {folder}, but the scenario trains {self._folder}.",
+                f"Start it with: {engine.start} {self._folder}",
+            )
+        return build
 
 
-class VLLMAdapters(AdapterLoader):
+class ServerLoader(AdapterLoader):
     """Loads LoRA adapters into the server, and remembers full weights until a request names them."""
 
     def __init__(self, lora: AdapterLoader, full: dict[str, Path], base: Path) -> None:
@@ -144,14 +181,3 @@ class VLLMAdapters(AdapterLoader):
         else:
             check_path(path, self._base)
             self._full[adapter.hash] = path.resolve()
-
-
-def _check_server(served: Served, folder: Path, url: str) -> None:
-    """Raise `InputError` unless the server is vLLM with the model in `folder`."""
-    if served.dialect is not DIALECT:
-        raise InputError(f"The server at {url} is no vLLM.", "Use kind: openai for other servers.")
-    if served.folder is None or Path(served.folder).resolve() != folder.resolve():
-        raise InputError(
-            f"vLLM at {url} serves {served.folder}, but the scenario trains {folder}.",
-            f"Start it with: vllm serve {folder}",
-        )

