@@ -5,7 +5,7 @@
 
 The project does not contain GSM8K and similar data: BENCH_DATA names a folder with gsm8k/, math/, mmlu_stem/ and
 mawps/, each with JSONL files as published. BENCH_PEERS names a Python with autogen-core, langgraph and mesa; `make
-bench` creates one. A script whose requirements are missing is skipped with the reason. `make paper` and `make vote`
+bench` creates one. BENCH_AVX512 and BENCH_AVX2 name builds of llama.cpp (see cpu_kinds.py). A script whose requirements are missing is skipped with the reason. `make paper` and `make vote`
 rerun the experiments of docs/results.md.
 """
 
@@ -63,6 +63,7 @@ BENCHES = (
     Bench("llama_thinking.py", modules=("llama_cpp",)),
     Bench("llama_debate.py", ("$BENCH_DATA/gsm8k/test.jsonl",), ("llama_cpp", "xllamacpp")),
     Bench("llama_memory.py", modules=("llama_cpp",)),
+    Bench("cpu_kinds.py", ("--avx512", "$BENCH_AVX512", "--avx2", "$BENCH_AVX2"), ("llama_cpp", "torch", "peft")),
     Bench("hf_batching.py", modules=("torch", "peft")),
     Bench("hf_adapters.py", modules=("torch", "peft")),
     Bench("hf_compiling.py", modules=("torch", "peft")),

@@ -23,7 +23,10 @@ MISSING = {
     "llama_cpp": (PACKAGE, GET),
     "hf": (PACKAGE, GET),
     **{
-        kind: (LocalModel(place="", backend=kind, model="Qwen/Qwen2.5-0.5B-Instruct", parameters=494_000_000), DOWNLOADED)
+        kind: (
+            LocalModel(place="", backend=kind, model="Qwen/Qwen2.5-0.5B-Instruct", parameters=494_000_000),
+            DOWNLOADED,
+        )
         for kind in SERVING
     },
     "openai": (
