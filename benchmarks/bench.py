@@ -5,7 +5,8 @@
 
 The project does not contain GSM8K and similar data: BENCH_DATA names a folder with gsm8k/, math/, mmlu_stem/ and
 mawps/, each with JSONL files as published. BENCH_PEERS names a Python with autogen-core, langgraph and mesa; `make
-bench` creates one. BENCH_AVX512 and BENCH_AVX2 name builds of llama.cpp (see cpu_kinds.py). A script whose requirements are missing is skipped with the reason. `make paper` and `make vote`
+bench` creates one. BENCH_AVX512 and BENCH_AVX2 name builds of llama.cpp (see cpu_kinds.py). A script whose
+requirements are missing is skipped with the reason. `make paper` and `make vote`
 rerun the experiments of docs/results.md.
 """
 
