@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from society.core.component import Component
+from society.core.errors import FieldError
 from society.core.types import Adapter
 
 OnStep = Callable[[int, int, float, int], None]
@@ -106,7 +107,7 @@ class TrainSettings(Component):
         """Raise `ValueError` for LoRA options with `method: full`."""
         ignored = self.model_fields_set & {"rank", "alpha", "dropout", "targets"}
         if self.method == "full" and ignored:
-            raise ValueError(f"`method: full` has no LoRA matrices; remove {', '.join(sorted(ignored))}")
+            raise FieldError(f"`method: full` has no LoRA matrices; remove {', '.join(sorted(ignored))}", *ignored)
         return self
 
 

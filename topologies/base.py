@@ -137,6 +137,17 @@ class RandomTopology(Topology):
         return derive_seed(seed, "graph", *(() if self.seed is None else (self.seed,)))
 
 
+def placed_parts(topology: Topology) -> Iterator[tuple[tuple[str | int, ...], Topology]]:
+    """Yield the topologies in the fields of one that combines them, each with the keys that lead to it."""
+    for field in type(topology).model_fields:
+        value = getattr(topology, field)
+        if isinstance(value, Topology):
+            yield (field,), value
+        for i, part in enumerate(value if isinstance(value, tuple) else ()):
+            if isinstance(part, Topology):
+                yield (field, i), part
+
+
 def each_part(topology: Topology) -> Iterator[Topology]:
     """Yield a topology and every topology that it combines, at any depth. Names are not followed."""
     yield topology

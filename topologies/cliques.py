@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
+from society.core.errors import FieldError
 from topologies.base import RandomTopology, Topology
 from topologies.edges import connect, one_way, require
 
@@ -28,7 +29,7 @@ class Bipartite(Topology):
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         left = self.left or (n + 1) // 2
         fits = left < n or n == 1  # one agent alone has no other side
-        require(fits, "bipartite", n, f"{left} on the left leave no agent on the right", f"left: 1 to {n - 1}")
+        require(fits, "bipartite", n, f"{left} on the left leave no agent on the right", f"left: 1 to {n - 1}", "left")
         return connect(n, product(range(left), range(left, n)), one_way(self.directed))
 
 
@@ -44,7 +45,9 @@ class Barbell(Topology):
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         fits = self.path <= max(n - 2, 0)
-        require(fits, "barbell", n, f"a path of {self.path} leaves no two groups", f"path: 0 to {max(n - 2, 0)}")
+        require(
+            fits, "barbell", n, f"a path of {self.path} leaves no two groups", f"path: 0 to {max(n - 2, 0)}", "path"
+        )
         first = (n - self.path + 1) // 2  # the agents 0 .. first-1, then the path, then the second group
         second = range(first + self.path, n)
         bridge = pairwise(range(first - 1, min(first + self.path + 1, n)))
@@ -67,12 +70,13 @@ class Groups(RandomTopology):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.size is not None and self.sizes is not None:
-            raise ValueError("set `size` or `sizes`, not both")
+            raise FieldError("set `size` or `sizes`, not both", "size", "sizes")
         if self.shuffle and self.size is None and self.sizes is None:
-            raise ValueError("`shuffle` needs `size` or `sizes`, as the groups of the scenario are not random")
+            why = "`shuffle` needs `size` or `sizes`, as the groups of the scenario are not random"
+            raise FieldError(why, "shuffle")
         if not self.shuffle and (self.seed is not None or self.redraw):
             field = "redraw" if self.seed is None else "seed"
-            raise ValueError(f"`{field}` needs `shuffle: true`, as groups in order are not random")
+            raise FieldError(f"`{field}` needs `shuffle: true`, as groups in order are not random", field)
         return self
 
     def is_random(self, agents: Sequence[str], groups: Mapping[str, Sequence[str]]) -> bool:
@@ -86,7 +90,7 @@ class Groups(RandomTopology):
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         total = sum(self.sizes or [n])
-        require(total == n, "groups", n, f"sizes add up to {total}", f"give sizes that add up to {n}")
+        require(total == n, "groups", n, f"sizes add up to {total}", f"give sizes that add up to {n}", "sizes")
         starts = [0, *accumulate(self.sizes)] if self.sizes else [*range(0, n, self.size or n), n]
         agents = list(range(n))
         if self.shuffle:

@@ -41,9 +41,9 @@ class Layered(Topology):
         layers = self.layers
         if isinstance(layers, list):
             total = sum(layers)
-            require(total == n, "layered", n, f"layers add up to {total}", f"give layers that add up to {n}")
+            require(total == n, "layered", n, f"layers add up to {total}", f"give layers that add up to {n}", "layers")
             return layers
-        require(layers <= n, "layered", n, f"{layers} layers cannot be filled", f"layers: 1 to {n}")
+        require(layers <= n, "layered", n, f"{layers} layers cannot be filled", f"layers: 1 to {n}", "layers")
         return [n // layers + (i < n % layers) for i in range(layers)]
 
 

@@ -66,8 +66,8 @@ def one_way(directed: bool) -> Direction:
     return "out" if directed else "both"
 
 
-def require(fits: bool, kind: str, n: int, cause: str, remedy: str) -> None:
-    """Raise `InputError` if a parameter does not fit `n` agents."""
+def require(fits: bool, kind: str, n: int, cause: str, remedy: str, *below: str | int) -> None:
+    """Raise `InputError` if a parameter does not fit `n` agents. `below`: its name, and keys below it."""
     if not fits:
         agents = "1 agent" if n == 1 else f"{n} agents"
-        raise InputError(f"A {kind} topology over {agents} is not possible: {cause}.", remedy)
+        raise InputError(f"A {kind} topology over {agents} is not possible: {cause}.", remedy, below)

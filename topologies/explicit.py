@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from topologies.base import Topology
 from topologies.edges import connect, limit_edges, require
 
@@ -73,8 +73,9 @@ class Edges(Topology):
         members = {name: list(group) for name, group in groups.items()} | {name: [name] for name in agents}
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(agents)
-        for sender, reader, *attributes in self.edges:
-            pairs = _pairs(sender, reader, members)
+        for i, (sender, reader, *attributes) in enumerate(self.edges):
+            with located("edges", i):
+                pairs = _pairs(sender, reader, members)
             pairs += [] if self.directed else [(v, u) for u, v in pairs]
             graph.add_edges_from(pairs, **(attributes[0] if attributes else {}))
             limit_edges(graph.number_of_edges(), len(agents))
@@ -117,10 +118,10 @@ class Matrix(Topology):
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         size = f"rows: {n} lists of {n} numbers"
-        require(len(self.rows) == n, "matrix", n, f"it has {len(self.rows)} rows", size)
+        require(len(self.rows) == n, "matrix", n, f"it has {len(self.rows)} rows", size, "rows")
         for i, row in enumerate(self.rows):
-            require(len(row) == n, "matrix", n, f"row {i} has {len(row)} columns", size)
-            require(not row[i], "matrix", n, f"row {i} makes agent {i} read itself", "put 0 on the diagonal")
+            require(len(row) == n, "matrix", n, f"row {i} has {len(row)} columns", size, "rows", i)
+            require(not row[i], "matrix", n, f"row {i} makes agent {i} read itself", "put 0 on the diagonal", "rows", i)
         graph = connect(n, ((i, j) for i, row in enumerate(self.rows) for j, cell in enumerate(row) if cell))
         for i, j, data in graph.edges(data=True):
             if self.rows[i][j] != 1:

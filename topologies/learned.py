@@ -55,6 +55,7 @@ class Learned(Topology):
             raise InputError(
                 f"The run has no edge between these agents. Its agents are {names}.",
                 "Name the agents as in the run, or learn from another one.",
+                ("run",),
             )
         best = sorted(among, key=lambda edge: -edge[2])[: math.ceil(self.keep * len(among))]
         limit_edges(len(best), len(agents))

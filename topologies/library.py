@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from society.core.paths import ReadablePath
 from topologies.base import RandomTopology, Topology
 from topologies.edges import connect, require
@@ -47,7 +47,8 @@ class GraphFile(Topology):
         """Return the graph over these agents. Raises `InputError` if the nodes of the file are not these agents."""
         import networkx as nx
 
-        read = read_graph(self.path, len(agents))
+        with located("path"):
+            read = read_graph(self.path, len(agents))
         names = self._names(read, agents)
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(agents)
@@ -80,6 +81,7 @@ class GraphFile(Topology):
             f"The nodes of {self.path.name} are not the agents: "
             f"{read.count} nodes for {len(agents)} agents; no agent is called {strange}, no node {missing}.",
             f"Name the nodes like the agents, or 0 to {len(agents) - 1}.",
+            ("path",),
         )
 
 
@@ -153,15 +155,15 @@ class Generated(RandomTopology):
         if self.generator not in GENERATORS:
             near = get_close_matches(self.generator, GENERATORS, n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise InputError(
-                f"Unknown generator {self.generator!r}.", f"{hint}Known generators: {', '.join(GENERATORS)}."
-            )
+            known = f"{hint}Known generators: {', '.join(GENERATORS)}."
+            raise InputError(f"Unknown generator {self.generator!r}.", known, ("generator",))
         function = getattr(nx, self.generator)
         given = self._arguments(function, n, seed)
         try:
             drawn = function(**given)
         except (nx.NetworkXException, TypeError, ValueError, ArithmeticError, IndexError) as error:
-            raise InputError(f"{self.generator}({self._shown()}) failed: {error}.", "Change its `params`.") from error
+            cause = f"{self.generator}({self._shown()}) failed: {error}."
+            raise InputError(cause, "Change its `params`.", ("params",)) from error
         made = len(drawn)
         require(
             made == n,
@@ -169,6 +171,7 @@ class Generated(RandomTopology):
             n,
             f"it generates {made} nodes",
             "change its `params` or the number of agents",
+            "params",
         )
         graph = nx.DiGraph(nx.convert_node_labels_to_integers(drawn))
         return connect(n, graph.edges)
@@ -181,21 +184,22 @@ class Generated(RandomTopology):
         own, known = GENERATORS[self.generator], inspect.signature(function).parameters
         if self.seed is not None and "seed" not in known:
             field = "redraw" if self.redraw else "seed"
-            raise InputError(f"{self.generator} is not random, so `{field}` has no effect.", f"Remove `{field}`.")
+            cause = f"{self.generator} is not random, so `{field}` has no effect."
+            raise InputError(cause, f"Remove `{field}`.", (field,))
         allowed = [name for name in known if name not in OBJECTS | {own, "seed"}]
         for name in self.params:
             if name not in allowed:
                 takes = f"Known parameters: {', '.join(allowed)}." if allowed else "Remove it: there are no parameters."
-                raise InputError(f"{self.generator} has no parameter {name!r}.", takes)
+                raise InputError(f"{self.generator} has no parameter {name!r}.", takes, ("params", name))
         missing = [p for p in allowed if known[p].default is inspect.Parameter.empty and p not in self.params]
         if missing:
-            raise InputError(f"{self.generator} needs {', '.join(missing)}.", "Set the missing parameters in `params`.")
+            needs = f"{self.generator} needs {', '.join(missing)}."
+            raise InputError(needs, "Set the missing parameters in `params`.", ("params",))
         most = n * n if own else n  # more would make a graph far larger than the society
         for name, value in self.params.items():
             if _largest(value) > most:
-                raise InputError(
-                    f"{self.generator}: {name} exceeds {most}, as there are {n} agents.", "Lower it in `params`."
-                )
+                cause = f"{self.generator}: {name} exceeds {most}, as there are {n} agents."
+                raise InputError(cause, "Lower it in `params`.", ("params", name))
         supplied = {own: n, "seed": seed % 2**32}
         return dict(self.params) | {name: value for name, value in supplied.items() if name in known}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from society.core.errors import FieldError
 from topologies.base import Agents, Members, RandomTopology
 from topologies.edges import connect, limit_edges, limit_pairs, one_way, require
 
@@ -30,7 +31,7 @@ class KRegular(RandomTopology):
     def _is_drawn(self) -> Self:
         if not self.random and (self.seed is not None or self.redraw):
             field = "redraw" if self.seed is None else "seed"
-            raise ValueError(f"`{field}` needs `random: true`, as the k nearest on a ring are not random")
+            raise FieldError(f"`{field}` needs `random: true`, as the k nearest on a ring are not random", field)
         return self
 
     def is_random(self, agents: Agents, groups: Members) -> bool:
@@ -40,7 +41,7 @@ class KRegular(RandomTopology):
         even = self.directed or n * self.k % 2 == 0
         possible = [str(k) for k in range(n) if self.directed or n * k % 2 == 0]
         cause = f"no agent can read {self.k} others" if self.k >= n else f"{n} * {self.k} is odd"
-        require(self.k < n and even, "k_regular", n, cause, f"k: one of {', '.join(possible)}")
+        require(self.k < n and even, "k_regular", n, cause, f"k: one of {', '.join(possible)}", "k")
         limit_edges(n * self.k, n)
         if self.random and self.directed:
             limit_pairs(n)
@@ -80,7 +81,7 @@ class SmallWorld(RandomTopology):
         import networkx as nx
 
         limit_edges(n * self.k, n)
-        require(self.k < n or n <= 2, "small_world", n, f"no agent has {self.k} others", f"k: even, 2 to {n - 1}")
+        require(self.k < n or n <= 2, "small_world", n, f"no agent has {self.k} others", f"k: even, 2 to {n - 1}", "k")
         ties = [(i, i + 1) for i in range(n - 1)] if n <= 2 else nx.watts_strogatz_graph(n, self.k, self.p, seed).edges
         random = Random(seed)
         oriented = ((u, v) if random.random() < 0.5 else (v, u) for u, v in ties)
@@ -103,7 +104,7 @@ class ScaleFree(RandomTopology):
         import networkx as nx
 
         fits = self.m < n or n == 1
-        require(fits, "scale_free", n, f"a newcomer cannot find {self.m} others", f"m: 1 to {n - 1}")
+        require(fits, "scale_free", n, f"a newcomer cannot find {self.m} others", f"m: 1 to {n - 1}", "m")
         ties = nx.barabasi_albert_graph(n, self.m, seed).edges if n > 1 else ()
         return connect(n, ((min(tie), max(tie)) for tie in ties), one_way(self.directed))
 

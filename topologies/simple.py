@@ -57,7 +57,9 @@ class Star(Topology):
     """Index of the agent in the center, from 0."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
-        require(self.center < n, "star", n, f"there is no agent number {self.center}", f"center: 0 to {n - 1}")
+        require(
+            self.center < n, "star", n, f"there is no agent number {self.center}", f"center: 0 to {n - 1}", "center"
+        )
         return connect(n, ((self.center, i) for i in range(n)), self.direction)
 
 
@@ -106,6 +108,7 @@ class Grid(Topology):
             n,
             f"rows of {width} leave the last row short",
             f"columns: one of {divisors}",
+            "columns" if self.columns is not None else "periodic",
         )
         right = ((i, i + 1) for i in range(n - 1) if (i + 1) % width)
         below = ((i, i + width) for i in range(n - width))

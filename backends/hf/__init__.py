@@ -63,7 +63,7 @@ from pydantic import Field
 
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Exporter
 from backends.training import Parallel, TrainSettings
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from society.core.paths import HubModel, Revision
 from society.core.regular_files import read_json
 from society.core.types import TemplateArgs, Thinking
@@ -161,11 +161,13 @@ class HuggingFace(BackendConfig):
             raise InputError(
                 "QLoRA trains on a base held in four bits, and this backend holds it whole.",
                 "Set quantize: nf4 on the backend (CUDA and bitsandbytes needed), or method: lora.",
+                ("method",),
             )
         if settings.method == "full" and self.quantize == "nf4":
             raise InputError(
                 "Weights held in four bits cannot be finetuned in full.",
                 "Set method: qlora, or quantize: none.",
+                ("method",),
             )
 
     def check_parallel(self, parallel: Parallel, settings: TrainSettings) -> None:
@@ -189,6 +191,7 @@ class HuggingFace(BackendConfig):
                 f"A step of accumulation: {settings.accumulation} batches cannot be shared evenly by "
                 f"{parallel.processes} processes.",
                 f"Make accumulation a multiple of {parallel.processes}; batch_size is what each process holds at once.",
+                ("processes",),
             )
 
     def check_devices(self, parallel: Parallel) -> None:
@@ -229,6 +232,10 @@ class HuggingFace(BackendConfig):
 
     def check_files(self) -> None:
         """Check the model's folder, or the header of its GGUF file; see `BackendConfig.check_files`."""
+        with located("model"):
+            self._check_model()
+
+    def _check_model(self) -> None:
         if self._is_gguf:
             from backends.models.find import find_offline
             from backends.models.gguf_file import check_gguf
@@ -281,12 +288,13 @@ class HuggingFace(BackendConfig):
         from backends.models.chat_rendering import ChatTemplate
         from backends.models.thoughts import chat_check
 
-        found = read_template(self)
-        if found is None:
-            folder = self._folder()
-            if folder is None or not (folder / "tokenizer_config.json").is_file():
-                return None  # the tokenizer is not here
-        return chat_check(ChatTemplate(found[0] if found else "", self.model, say=say))
+        with located("chat_template" if self.chat_template else "model"):
+            found = read_template(self)
+            if found is None:
+                folder = self._folder()
+                if folder is None or not (folder / "tokenizer_config.json").is_file():
+                    return None  # the tokenizer is not here
+            return chat_check(ChatTemplate(found[0] if found else "", self.model, say=say))
 
     def check_thinking(self, thinking: Thinking, args: TemplateArgs, max_tokens: int | None = None) -> None:
         """Check the settings with the model's chat template; see `BackendConfig.check_thinking`.

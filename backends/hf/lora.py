@@ -40,13 +40,15 @@ def check_start(folder: Path, settings: TrainSettings) -> None:
     The adapter keeps its layers and its patterns, so its rank and its alpha must be those of the settings.
     """
     if not is_lora(folder):
-        raise InputError("LoRA cannot continue from full weights.", "Start from the base, or set method: full.")
+        remedy = "Start from the base, or set method: full."
+        raise InputError("LoRA cannot continue from full weights.", remedy, ("method",))
     config = read_config(folder)
     for key, wanted, option in (("r", settings.rank, "rank"), ("lora_alpha", settings.scale, "alpha")):
         if (found := config.get(key, 8)) != wanted:  # 8 is PEFT's default of both
             raise InputError(
                 f"The adapter to continue from has {option} {found}, not {wanted:g}.",
                 f"Set {option}: {found} in train.settings.",
+                (option,),
             )
 
 
@@ -72,7 +74,7 @@ def check_full_start(start: Path | None) -> None:
     """Raise `InputError` unless full finetuning can go on from there."""
     if start is not None and is_lora(start):
         cause = "Full finetuning cannot continue from a LoRA adapter."
-        raise InputError(cause, "Start from the base, or set method: lora.")
+        raise InputError(cause, "Start from the base, or set method: lora.", ("method",))
 
 
 def _wrap(model: Any, settings: TrainSettings) -> Any:
@@ -86,7 +88,7 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
         return peft
     plain = _layers(peft).keys() - odd
     if not plain:
-        raise InputError("The model has no linear layers that LoRA can be put on.", "Set method: full.")
+        raise InputError("The model has no linear layers that LoRA can be put on.", "Set method: full.", ("method",))
     taken = {_last(name) for name in odd}
     # A name that layers of both kinds have is given in full.
     return _add(peft.unload(), settings, sorted({name if _last(name) in taken else _last(name) for name in plain}))
@@ -129,7 +131,8 @@ def _add(model: Any, settings: TrainSettings, targets: str | Sequence[str]) -> A
         with quiet_peft():
             return get_peft_model(model, config, NAME)
     except ValueError as error:
-        raise InputError(f"LoRA cannot be put on {targets}: {error}", "Name linear layers of the model.") from error
+        cause = f"LoRA cannot be put on {targets}: {error}"
+        raise InputError(cause, "Name linear layers of the model.", ("targets",)) from error
 
 
 def _layers(peft: Any) -> dict[str, Any]:
@@ -184,6 +187,7 @@ def _check_layers(peft: Any) -> None:
         raise InputError(
             f"LoRA cannot be put on {name}: it {reason}.",
             "Name linear layers in train.settings.targets, no embeddings, routers or experts, or leave it out.",
+            ("targets",),
         )
     if shared := find_shared(peft):
         raise InputError(
@@ -191,6 +195,7 @@ def _check_layers(peft: Any) -> None:
             "exported to GGUF nor merged.",
             f"Take {shared[0].rpartition('.')[2]} out of train.settings.targets, or set train.start: base if it is a "
             "layer of the adapter to start from.",
+            ("targets",),
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Count, Demand, Memory
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from society.core.paths import ModelPath, Revision
 from society.core.types import TemplateArgs, Thinking
 
@@ -123,8 +123,9 @@ class LlamaCpp(BackendConfig):
         from backends.llama_cpp.header import read_model
         from backends.models.find import find_offline
 
-        if (path := find_offline(self.reference)) is not None:
-            read_model(path)
+        with located("model"):
+            if (path := find_offline(self.reference)) is not None:
+                read_model(path)
 
     def check_adapter(self, path: Path) -> None:
         """Check the header of a GGUF adapter against the model's; see `BackendConfig.check_adapter`."""
@@ -157,11 +158,12 @@ class LlamaCpp(BackendConfig):
         from backends.models.gguf_file import check_gguf
         from backends.models.thoughts import chat_check
 
-        path = find_offline(self.reference)
-        if path is None and self.chat_template is None:
-            return None
-        source = self.chat_template or (check_gguf(path).chat_template if path else "")
-        return chat_check(ChatTemplate(source, path.name if path else self.model, say=say))
+        with located("chat_template" if self.chat_template else "model"):
+            path = find_offline(self.reference)
+            if path is None and self.chat_template is None:
+                return None
+            source = self.chat_template or (check_gguf(path).chat_template if path else "")
+            return chat_check(ChatTemplate(source, path.name if path else self.model, say=say))
 
     def _header(self) -> GGUFInfo:
         from backends.llama_cpp.header import read_model

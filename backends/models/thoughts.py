@@ -74,7 +74,8 @@ class Thoughts:
         marks = None if tags is None else Marks(tags, self._encode, self._raw, self._text)
         if marks is not None and not marks.can_close:
             if given is not None:
-                raise InputError(f"The model's tokens cannot spell {given[1]!r}.", "Set other thinking.tags.")
+                cause = f"The model's tokens cannot spell {given[1]!r}."
+                raise InputError(cause, "Set other thinking.tags.", ("tags",))
             return None  # such a model writes no thoughts
         return marks
 
@@ -126,6 +127,7 @@ def _need_tags(thinking: Thinking) -> None:
         raise InputError(
             "The model has no known tags of thoughts, so its thoughts cannot be closed at a budget.",
             "Remove thinking.budget, or give the tags, such as thinking.tags: ['<think>', '</think>'].",
+            ("budget",),
         )
 
 
@@ -139,6 +141,7 @@ def _need_room(budget: int, around: int, max_tokens: int) -> None:
         f"thinking.budget {budget} leaves no token for the text: max_tokens is {max_tokens}, and the tags around the "
         f"thought take {around} tokens.",
         f"{lower} sampling.max_tokens.",
+        ("budget",),
     )
 
 
@@ -152,13 +155,15 @@ def template_arguments(template: ChatTemplate, thinking: Thinking, args: Templat
     given = dict(args)
     reads = "Variables that it reads: " + (", ".join(sorted(template.variables)) or "none") + "."
     if unread := sorted(given.keys() - template.variables):
-        raise InputError(f"The chat template of {template.model} does not read template_args: {unread[0]}.", reads)
+        cause = f"The chat template of {template.model} does not read template_args: {unread[0]}."
+        raise InputError(cause, reads, ("template_args", unread[0]))
     if thinking.enabled is not None:
         switch = next(filter(template.has_switch, SWITCHES), None)
         if switch is None:
             raise InputError(
                 f"The chat template of {template.model} cannot switch thinking on or off.",
                 f"{_without_switch(template, thinking)} {reads}",
+                ("enabled",),
             )
         given.setdefault(switch, thinking.enabled)
     return tuple(sorted(given.items()))
@@ -192,7 +197,7 @@ def find_tags(template: ChatTemplate, names: Collection[str], given: tuple[str, 
         return None
     opening, close = (tag.strip() for tag in pair)
     if not opening or not close or opening == close:
-        raise InputError("The tags of a thought must be two different texts.", "Correct thinking.tags.")
+        raise InputError("The tags of a thought must be two different texts.", "Correct thinking.tags.", ("tags",))
     before, ending = template.around_thought()
     if opening in before and close in ending:
         return Tags(opening, close, before[before.rindex(opening) :], ending)

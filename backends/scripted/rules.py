@@ -15,10 +15,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from backends.scripted.arithmetic import find_value, show
 from society.core.component import Component
-from society.core.errors import BackendError, ContextOverflowError, TransientError
+from society.core.errors import BackendError, ContextOverflowError, FieldError, TransientError
 from society.core.templating.patterns import MATCH_SECONDS, Pattern, compile_pattern
 
 _REFERENCE = re.compile(r"\\(\d)")
+_ACTIONS = ("say", "choose", "calculate", "average", "fail")
 
 
 def _has_answer(template: str) -> str:
@@ -152,15 +153,15 @@ class Rule(Component):
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:
-        actions = (self.say, self.choose, self.calculate, self.average, self.fail)
-        if sum(action is not None for action in actions) != 1:
-            raise ValueError("a rule needs exactly one of say, choose, calculate, average and fail")
+        if sum(getattr(self, action) is not None for action in _ACTIONS) != 1:
+            raise FieldError("a rule needs exactly one of say, choose, calculate, average and fail", *_ACTIONS)
         if self.weights is not None and (len(self.weights) != len(self.choose or ()) or sum(self.weights) <= 0):
-            raise ValueError("weights need one number for each text of choose, not all 0")
+            raise FieldError("weights need one number for each text of choose, not all 0", "weights")
         groups = compile_pattern(self.when or "").groups
-        for text in (self.say or "", self.think or "", *(self.choose or ())):
+        texts = {"say": self.say or "", "think": self.think or "", "choose": " ".join(self.choose or ())}
+        for field, text in texts.items():
             if any(int(number) > groups for number in _REFERENCE.findall(text)):
-                raise ValueError(f"{text!r} refers to a group that `when` does not have: it has {groups}")
+                raise FieldError(f"{text!r:.80} refers to a group that `when` does not have: it has {groups}", field)
         return self
 
     @property

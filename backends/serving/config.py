@@ -11,7 +11,7 @@ from backends.base import Ability, Backend
 from backends.hf import HuggingFace
 from backends.openai.config import check_address
 from backends.training import TrainSettings
-from society.core.errors import InputError
+from society.core.errors import FieldError, InputError
 
 if TYPE_CHECKING:
     from backends.serving.engine import Engine
@@ -35,7 +35,7 @@ class Serving(HuggingFace):
         """Raise `ValueError` for options that a server that runs already cannot follow."""
         fixed = [name for name in ("chat_template", "dtype") if name in self.model_fields_set]
         if self.url is not None and fixed:
-            raise ValueError(f"`{fixed[0]}` is an option of the server at `url`; start the server with it")
+            raise FieldError(f"`{fixed[0]}` is an option of the server at `url`; start the server with it", fixed[0])
         return self
 
     @abstractmethod
@@ -50,6 +50,7 @@ class Serving(HuggingFace):
             raise InputError(
                 f"The server that the backend starts takes adapters of a rank up to {RANK}, not {settings.rank}.",
                 "Lower rank in train.settings, or start a server with --max-lora-rank and give its url.",
+                ("rank",),
             )
 
     def open(self) -> Backend:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from society.components.redundancy import Words
 from society.components.selectors import Case, Chosen, Selector
+from society.core.errors import FieldError
 from society.core.types import Turn, TurnId
 
 
@@ -72,7 +73,7 @@ class Novel(Selector):
     @model_validator(mode="after")
     def _check_effect(self) -> Self:
         if self.power == 0 and self.top is None and self.share is None:
-            raise ValueError("`power: 0` without `top` and `share` changes nothing; set one of them")
+            raise FieldError("`power: 0` without `top` and `share` changes nothing; set one of them", "power")
         return self
 
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from society.components.registry import Registered, rebuild_with_kinds
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from topologies import TOPOLOGIES as FAMILIES
-from topologies.base import Drawing, Topology
+from topologies.base import Drawing, Topology, placed_parts
 from topologies.edges import connect
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ class _Combined(Topology):
     def _graphs(
         self, agents: Sequence[str], groups: Mapping[str, Sequence[str]], seed: int
     ) -> Iterator[nx.DiGraph[str]]:
-        return (part.graph(agents, groups, part.graph_seed(seed)) for part in self.parts())
+        for steps, part in placed_parts(self):
+            with located(*steps):
+                graph = part.graph(agents, groups, part.graph_seed(seed))
+            yield graph
 
 
 class Union(_Combined):

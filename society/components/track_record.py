@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from society.answers import group
 from society.components.controllers import ControlContext, Controller
 from society.components.facts import PhaseFacts, Reasons
+from society.core.errors import FieldError
 from society.core.types import RoundState
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class TrackRecord(Controller):
     @model_validator(mode="after")
     def _is_known(self) -> Self:
         if self.by == "gold" and self.over == "rounds":
-            raise ValueError("`by: gold` needs `over: questions`: nobody knows the true answer during the debate")
+            why = "nobody knows the true answer during the debate"
+            raise FieldError(f"`by: gold` needs `over: questions`: {why}", "by", "over")
         return self
 
     def reads_earlier(self) -> bool:

@@ -26,7 +26,8 @@ SocietyError                 a message for users: the cause, then the remedy; pr
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from society.core.hidden_chars import reveal
@@ -41,10 +42,12 @@ DISTRIBUTION = "society-of-models"
 class SocietyError(Exception):
     """Base of all errors for users. `cause` says what is wrong, `remedy` what to do.
 
-    `status` is the exit status of a command that ends with the error.
+    `status` is the exit status of a command that ends with the error. `below`: keys that lead to the value at fault
+    within the part of the scenario that was read.
     """
 
     status: ClassVar[int] = 3
+    below: tuple[str | int, ...] = ()
 
     def __init__(self, cause: str, remedy: str = "") -> None:
         self.cause = cause
@@ -61,7 +64,7 @@ def _restore(cls: type[SocietyError], arguments: tuple[object, ...]) -> SocietyE
 
 
 class InputError(SocietyError):
-    """Input of the user that cannot be used. `below`: keys that lead to it within the part of the scenario at fault."""
+    """Input of the user that cannot be used."""
 
     status = 2
 
@@ -72,6 +75,28 @@ class InputError(SocietyError):
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython shows: the message alone, as the fault is not in the code of the traceback."""
         return [f"{type(self).__name__}: {reveal(str(self))}"]
+
+
+@contextmanager
+def located(*steps: str | int) -> Iterator[None]:
+    """Put these keys, which lead to the part that the block reads, before `below` of an error of the block."""
+    try:
+        yield
+    except SocietyError as error:
+        error.below = (*steps, *error.below)
+        raise
+
+
+class FieldError(ValueError):
+    """An error of one field, which a validator of the whole component finds.
+
+    `fields` are names of fields, or keys and indices that lead to a value below the component. Of several, `society
+    check` names the one that the file gives last. A field that the file leaves out is reported at the component.
+    """
+
+    def __init__(self, message: str, *fields: str | tuple[str | int, ...]) -> None:
+        self.fields = tuple((field,) if isinstance(field, str) else field for field in fields)
+        super().__init__(message)
 
 
 class TooLongError(InputError):

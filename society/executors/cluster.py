@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from backends.base import Backend, BackendConfig
 from society.components.plugin_files import is_from_file
 from society.core.component import Component
-from society.core.errors import InputError, MissingExtraError
+from society.core.errors import FieldError, InputError, MissingExtraError
 from society.executors.base import Executor, ExecutorConfig, Needs
 from society.executors.cluster_connection import ClusterConnection
 
@@ -42,7 +42,7 @@ class Placement(Component):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.gpus > 1 and self.gpus != int(self.gpus):
-            raise ValueError("above 1, gpus must be a whole number")
+            raise FieldError("above 1, gpus must be a whole number", "gpus")
         return self
 
     def demand(self) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -30,8 +29,6 @@ from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.tasks.base import Task
 
-_FIELD = re.compile(r"`(task|train)\.(\w+)")
-"""Matches a field of the task or the training that a message names."""
 FETCH = "get it by `society fetch` where there is a network"
 MOST_ANSWERED = 100
 """Maximum number of questions of which some answer is looked for among the choices of a role."""
@@ -126,19 +123,8 @@ class _Preflight:
     def _add_error(self, steps: Steps, error: SocietyError, warns: bool = False) -> None:
         """Add an error of a component. What this machine lacks is a warning, but an error `offline`."""
         message = " ".join(filter(None, (error.cause, error.remedy)))
-        below = error.below if isinstance(error, InputError) else ()
-        steps = (*steps, *below) if below else self._find_named(steps, message)
         warns = warns or (not self.offline and isinstance(error, MissingExtraError | NoSandboxError))
-        self._add(steps, message, level="warning" if warns else "error")
-
-    def _find_named(self, steps: Steps, message: str) -> Steps:
-        """Return the steps to the field that a message on a task names, if the scenario sets it; else `steps`."""
-        named = _FIELD.search(message) if steps[-1:] == ("task",) else None
-        if named is None:
-            return steps
-        above: Steps = steps if named[1] == "task" else ("train",)
-        is_set = find_node(self.root, (*above, named[2])) is not find_node(self.root, above)
-        return (*above, named[2]) if is_set else steps
+        self._add((*steps, *error.below), message, level="warning" if warns else "error")
 
     def _check_models(self) -> None:
         for name in self._backends:
@@ -221,7 +207,7 @@ class _Preflight:
         try:
             check_layers(self.society, spec)
         except SocietyError as error:
-            self._add_error(("train", "settings") if "settings" in error.remedy else ("train",), error)
+            self._add_error((), error)
 
     def _load_items(self) -> Items | None:
         """Return the questions of the scenario, or None if they cannot be loaded."""
@@ -248,9 +234,7 @@ class _Preflight:
         for steps, flaw in flaws:
             self._add_error(steps, flaw, warns=items is not None)
         if fault is not None and fault.cause not in [flaw.cause for _, flaw in flaws]:
-            train = self.society.scenario.train
-            of_training = train is not None and train.task is not None and train.task.origin in fault.cause
-            self._add_error(("train", "task") if of_training else ("task",), fault)
+            self._add_error((), fault)
         return items
 
     def _check_choices(self, items: Sequence[Item]) -> None:
@@ -290,7 +274,8 @@ class _Preflight:
             return
         yield from flaws[:MOST_FLAWS]
         if len(flaws) > MOST_FLAWS:
-            yield InputError(f"{task.origin}: {len(flaws) - MOST_FLAWS:,} more rows cannot be used.")
+            cause = f"{task.origin}: {len(flaws) - MOST_FLAWS:,} more rows cannot be used."
+            yield InputError(cause, below=task.locate(None))
 
     def _check_prompts(self, items: Items) -> None:
         """Render the prompts of two debates, with the models' chat templates, too; of a large society, those of a part.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from society.components.faults import faults_of
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from society.core.plain import count
 from society.core.types import Item
 from society.scenario.checks.learned import check_learned
@@ -70,8 +70,9 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
     _require_known(society, scenario.task, evaluation)
     if scenario.train is None:
         return Items(evaluation, [])
+    source: Place = ("train", "task") if scenario.train.task is not None else ("train", "questions")
     if scenario.train.task is not None:
-        training = _load_all(scenario.train.task, ("train", "task"), scenario.seed, on_remark)
+        training = _load_all(scenario.train.task, source, scenario.seed, on_remark)
     else:
         training = _follow(scenario.task, scenario.train.questions, evaluation, scenario.seed)
     tested = {normal_question(item.question) for item in evaluation}
@@ -81,6 +82,7 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
             f"{len(shared)} questions are in both the training and the evaluation set, such as {min(shared)!r:.100}.",
             scenario.task.disjoint
             or "Change `offset` or `limit`, or use another `train.task`: the two sets must be disjoint.",
+            source,
         )
     _check_ids(scenario, evaluation, training)
     kinds = [str(getattr(rule, "kind", "")) for rule in scenario.train.labels if rule.needs_truth]
@@ -88,6 +90,7 @@ def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
         raise InputError(
             f"`train.label` is {kinds[0]}, but none of the {len(training)} training questions has a true answer.",
             "Set `train.label: consensus`, or give the questions true answers.",
+            ("train", "label"),
         )
     tell_times(scenario, training, range(scenario.samples))
     _require_known(society, scenario.train.task or scenario.task, training)
@@ -99,7 +102,7 @@ def _require_known(society: Society, task: Task, items: Sequence[Item]) -> None:
     if society.rememberers:
         unscored = sum(not task.scores(item) for item in items)
         for role, problem, remedy in check_learned(society, unscored, len(items)):
-            raise InputError(f"The role {role!r} {problem}.", f"{remedy[:1].upper()}{remedy[1:]}.")
+            raise InputError(f"The role {role!r} {problem}.", f"{remedy[:1].upper()}{remedy[1:]}.", ("roles", role))
 
 
 def _check_ids(scenario: Scenario, evaluation: Sequence[Item], training: Sequence[Item]) -> None:
@@ -113,6 +116,7 @@ def _check_ids(scenario: Scenario, evaluation: Sequence[Item], training: Sequenc
         scenario.task.disjoint
         or "Set `id` of a task to a field with other values, rename a file, or set another "
         "`seed`: a run keeps turns by the id of their question.",
+        ("train", "task"),
     )
 
 
@@ -123,11 +127,11 @@ def _remarks(scenario: Scenario, items: Sequence[Item]) -> Iterator[tuple[Place,
         for j, controller in enumerate(phase.controllers):
             with faults_of(controller, "remarks"):
                 for remark in controller.remarks(len(items), scored):
-                    yield ("phases", i, "controllers", j), remark
+                    yield ("phases", i, "controllers", j, *getattr(remark, "below", ())), remark
     for j, metric in enumerate(scenario.metrics or ()):
         with faults_of(metric, "remarks"):
             for remark in metric.remarks(len(items), scored, scenario.samples):
-                yield ("metrics", j), remark
+                yield ("metrics", j, *getattr(remark, "below", ())), remark
 
 
 def _remark_memories(society: Society, items: Sequence[Item]) -> Iterator[tuple[Place, str]]:
@@ -150,15 +154,14 @@ def _remark_memories(society: Society, items: Sequence[Item]) -> Iterator[tuple[
 
 def _load_all(task: Task, place: Place, seed: int, on_remark: OnRemark) -> list[Item]:
     """Return the questions of a task, and report the number of repeated ones."""
-    with faults_of(task, "questions"):
+    with located(*place), faults_of(task, "questions"):
         found = task.slice(seed)
     if found.repeated:
         verb = " is" if found.repeated == 1 else "s are"
-        on_remark(
-            place, task.origin, f"{found.repeated:,} repeated question{verb} left out; each question is used once"
-        )
+        remark = f"{found.repeated:,} repeated question{verb} left out; each question is used once"
+        on_remark((*place, *task.locate(found.again)), task.origin, remark)
     for remark in task.remarks(found.items):
-        on_remark(place, task.origin, remark)
+        on_remark((*place, *getattr(remark, "below", ())), task.origin, remark)
     return found.items
 
 
@@ -179,7 +182,7 @@ def _follow(task: Task, count: int, evaluation: list[Item], seed: int) -> list[I
         except InputError as error:
             cause = f"The training needs {count} questions after the {len(evaluation)} of the evaluation. {error.cause}"
             remedy = "Lower `train.questions` or `task.limit`, or give the training a `train.task` of its own."
-            raise InputError(cause, remedy) from error
+            raise InputError(cause, remedy, ("train", "questions")) from error
         new = [item for item in found if normal_question(item.question) not in tested]
         if len(new) >= count:
             return new[:count]

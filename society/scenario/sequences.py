@@ -45,6 +45,7 @@ def _field_of(item: Item, field: str, key: str) -> object:
         raise InputError(
             f"The question {item.id!r} has no field {field!r}, which `{key}` names. Its fields: {known}.",
             f"Correct `{key}`, or give each question of a `file` task the field.",
+            tuple(key.split(".")),
         )
     return item.fields[field]
 
@@ -82,14 +83,17 @@ def _read_times(scenario: Scenario, clock: ClockSpec, debates: Debates) -> list[
         return [_tell(clock, place) for place in range(len(debates))]
     times: list[datetime] = []
     for item, sample in debates:
+        given = _field_of(item, clock.field, "clock.field")
         try:
-            time = read_time(_field_of(item, clock.field, "clock.field"))
+            time = read_time(given)
         except ValueError as error:
-            raise InputError(f"The time of the question {item.id!r}: {error}.", "Correct the row.") from error
+            cause = f"The time of the question {item.id!r}, {str(given)!r:.80}, {error}."
+            raise InputError(cause, "Correct the row.", ("clock", "field")) from error
         if times and time < times[-1]:
             raise InputError(
                 f"The question {item.id!r} (sample {sample + 1}) is at {time}, before the question that precedes it.",
                 _find_remedy(scenario, sample != debates[len(times) - 1][1]),
+                ("clock", "field"),
             )
         times.append(time)
     return times
@@ -111,5 +115,7 @@ def _tell(clock: ClockSpec, place: int) -> datetime:
         return clock.tell(place)
     except OverflowError as error:
         raise InputError(
-            f"The clock passes the year 9999 at question {place + 1}.", "Lower `minutes` of `clock`, or start earlier."
+            f"The clock passes the year 9999 at question {place + 1}.",
+            "Lower `minutes` of `clock`, or start earlier.",
+            ("clock", "start"),
         ) from error

@@ -94,11 +94,15 @@ class Compare(AnswerRule):
     kind: Literal["compare"] = "compare"
 
 
-def find_field(item: Item, path: str) -> Any:
-    """Return a field of the question's row, such as `answer.aliases`. Raises `InputError` if there is none."""
+def find_field(item: Item, path: str, key: str) -> Any:
+    """Return a field of the question's row, such as `answer.aliases`, which `key` of the kind of answer names.
+
+    Raises `InputError` if there is none.
+    """
     row = {**item.fields, **item.data}
     value = find(row, path)
     if value is ABSENT:
         known = ", ".join(row) or "no fields"
-        raise InputError(f"The question {item.id!r} has no field {path!r}; it has {known}.", "Correct `task.answer`.")
+        cause = f"The question {item.id!r} has no field {path!r}; it has {known}."
+        raise InputError(cause, f"Correct `task.answer.{key}`.", (key,))
     return value

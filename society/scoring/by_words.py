@@ -93,7 +93,7 @@ class Aliases(WordRule):
         return float(bool(right) and given == right)
 
     def truths(self, item: Item) -> list[str]:
-        value = find_field(item, self.field)
+        value = find_field(item, self.field, "field")
         aliases = value if isinstance(value, list | tuple) else [value]
         return [*super().truths(item), *(str(alias) for alias in aliases if alias not in (None, ""))]
 
@@ -101,12 +101,13 @@ class Aliases(WordRule):
         return bool(self.truths(item))
 
     def check(self, item: Item) -> None:
-        value = find_field(item, self.field)
+        value = find_field(item, self.field, "field")
         for alias in value if isinstance(value, list | tuple) else [value]:
             if not isinstance(alias, str | int | float | None) or isinstance(alias, bool):
                 raise InputError(
                     f"The question {item.id!r} has {alias!r:.80} in the field {self.field!r}, which is no alias.",
                     "Set `task.answer.field` to a field with a text or a list of texts.",
+                    ("field",),
                 )
 
 

@@ -110,30 +110,32 @@ class UnitTests(AnswerRule):
     def check(self, item: Item) -> None:
         parts = self._parts(item)
         if not parts["tests"] or not all(test.strip() for test in parts["tests"]):
-            raise InputError(f"The question {item.id!r} has no tests in the field {self.tests!r}.", "Correct the row.")
+            cause = f"The question {item.id!r} has no tests in the field {self.tests!r}."
+            raise InputError(cause, "Correct the row.", ("tests",))
         if fault := find_fault(parts["tests"]):
             raise InputError(
                 f"The question {item.id!r} has tests in the field {self.tests!r} that {fault}.",
                 "Name the function that they call in `task.answer.entry`, or give statements such as assert f(1) == 2"
                 ", or a list of them. A list in a CSV file is text: use JSON Lines or Parquet.",
+                ("tests",),
             )
 
     def _parts(self, item: Item) -> dict[str, Any]:
         """Return the code of a question's row."""
-        value = find_field(item, self.tests)
+        value = find_field(item, self.tests, "tests")
         tests = list(value) if isinstance(value, list | tuple) else [value]
-        setup = find_field(item, self.setup) if self.setup else ""
-        for code in (*tests, setup):
+        setup = find_field(item, self.setup, "setup") if self.setup else ""
+        for key, code in (*(("tests", test) for test in tests), ("setup", setup)):
             if not isinstance(code, str):
-                raise InputError(
-                    f"The question {item.id!r} has {code!r:.80} where code is expected.", "Correct `task.answer`."
-                )
+                cause = f"The question {item.id!r} has {code!r:.80} where code is expected."
+                raise InputError(cause, f"Correct `task.answer.{key}`.", (key,))
         if self.entry:
-            entry = find_field(item, self.entry)
+            entry = find_field(item, self.entry, "entry")
             if not isinstance(entry, str) or not entry.isidentifier():
                 raise InputError(
                     f"The question {item.id!r} has {entry!r:.80} in the field {self.entry!r}, which names no function.",
                     "Correct `task.answer.entry`.",
+                    ("entry",),
                 )
             tests = ["\n".join([*tests, f"check({entry})"])]
         return {"tests": tests, "setup": setup}

@@ -78,10 +78,11 @@ class Judged(AnswerRule):
             raise InputError(
                 f"The question {item.id!r} has {field}, so the judge has nothing to compare answers with.",
                 "Set `task.answer.against` to a field with another answer, or remove `pairwise`.",
+                ("against",) if self.against else ("pairwise",),
             )
 
     def _other(self, item: Item) -> str:
-        return str(find_field(item, self.against) or "") if self.against else item.gold
+        return str(find_field(item, self.against, "against") or "") if self.against else item.gold
 
     def read(self, text: str) -> str | None:
         """Return the last verdict of a reply in lower case, or None."""

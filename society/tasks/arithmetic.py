@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from society.answers.format import AnswerFormat
+from society.core.errors import FieldError
 from society.core.types import Item
 from society.tasks.base import Task
 
@@ -45,7 +46,7 @@ class Arithmetic(Task):
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:
         if self.low > self.high:
-            raise ValueError(f"`low` ({self.low}) should not be above `high` ({self.high})")
+            raise FieldError(f"`low` ({self.low}) should not be above `high` ({self.high})", "low", "high")
         return self
 
     def questions(self, seed: int) -> Iterable[Item]:

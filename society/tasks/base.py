@@ -22,10 +22,12 @@ from society.components.facts import Reasons, TaskFacts
 from society.components.faults import faults_of, guarded
 from society.components.registry import Registered, clear_with_kinds
 from society.core.component import Component
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from society.core.types import Item, Judgement
 from society.scoring.base import AnswerRule, Compare, Court
 
+Steps = tuple[str | int, ...]
+"""Keys and indices below the task."""
 PATIENCE = 10_000
 """Number of consecutive repeated questions after which a generator counts as exhausted."""
 
@@ -36,6 +38,8 @@ class Slice:
 
     items: list[Item]
     repeated: int
+    again: Item | None = None
+    """The first repeated question."""
 
 
 class Task(Component, ABC):
@@ -80,12 +84,15 @@ class Task(Component, ABC):
 
     def slice(self, seed: int) -> Slice:
         """Return the questions of `load`, and how many questions were repeated. Raises the errors of `load`."""
-        self.format.require()
-        self.answer.require()
+        with located("answer"):
+            self.format.require()
+            self.answer.require()
         seed = seed if self.seed is None else self.seed
         if self.generated and self.limit is None:
             raise InputError(
-                "A task with generated questions needs a limit.", "Set `task.limit`, for example `limit: 100`."
+                "A task with generated questions needs a limit.",
+                "Set `task.limit`, for example `limit: 100`.",
+                ("limit",),
             )
         found = _Distinct(self)
         items = found.iterate(self.questions(seed))
@@ -97,9 +104,10 @@ class Task(Component, ABC):
         repeated = 0 if self.generated else found.repeated
         if not chosen or (self.limit is not None and len(chosen) < self.limit):
             self._refuse_slice(len(found.first), repeated)
-        for item in chosen:
-            self.answer.check(item)
-        return Slice(chosen, repeated)
+        with located("answer"):
+            for item in chosen:
+                self.answer.check(item)
+        return Slice(chosen, repeated, found.again)
 
     def _refuse_slice(self, available: int, repeated: int) -> None:
         last = f" to {self.offset + self.limit}" if self.limit else " and later ones"
@@ -107,7 +115,12 @@ class Task(Component, ABC):
         raise InputError(
             f"The scenario asks for question {self.offset + 1}{last} of the task, which has {available} in all{less}.",
             "Lower `limit` or `offset` of the task, or remove restrictions such as `where`.",
+            ("offset",) if self.offset >= available else ("limit",),
         )
+
+    def locate(self, item: Item | None) -> Steps:
+        """Return the keys below the task that lead to a question, for errors; () if the scenario does not list it."""
+        return ()
 
     def flaws(self, seed: int) -> Iterator[InputError]:
         """Yield an error for each row of data that cannot be used, for `society check`. `load` raises the first one.
@@ -206,6 +219,7 @@ class _Distinct:
         self.task = task
         self.first: dict[str, Item] = {}
         self.repeated = 0
+        self.again: Item | None = None
 
     def iterate(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items without repeated questions. Stop after `PATIENCE` consecutive repetitions."""
@@ -217,6 +231,7 @@ class _Distinct:
                 yield item
                 continue
             self._check_answers(first, item)
+            self.again = self.again or item
             self.repeated += 1
             consecutive += 1
             if consecutive >= PATIENCE:
@@ -231,6 +246,7 @@ class _Distinct:
             f"{self.task.origin}: {first.id!r} and {again.id!r} ask the same question, but differ in the true answer "
             f"or the options: {_show_gold(first)!r:.100} and {_show_gold(again)!r:.100}.",
             "Correct one of them, or remove it.",
+            self.task.locate(again),
         )
 
     def _same_gold(self, first: Item, again: Item) -> bool:

@@ -110,7 +110,7 @@ def _of_config(files: Sequence[str], config: str | None, origin: str) -> list[st
         known = sorted({_top(name) or PurePosixPath(name).stem for name in files})
         near = find_near(str(config), known)
         hint = f" Did you mean {near!r}?" if near else f" There are: {_listing(known)}."
-        raise InputError(f"{origin}: has no configuration {config!r}.", f"Correct `task.config`.{hint}")
+        raise InputError(f"{origin}: has no configuration {config!r}.", f"Correct `task.config`.{hint}", ("config",))
     return chosen
 
 
@@ -136,7 +136,9 @@ def _of_split(files: Sequence[str], split: str | None, origin: str) -> list[str]
     for word in dict.fromkeys((split.lower(), *same)):
         if chosen := [name for name in files if word in re.split(r"[^a-z0-9]+", name.lower()) and _is_of(name, word)]:
             return chosen
-    raise InputError(f"{origin}: has no split {split!r}.", f"Set `task.split` to one of: {', '.join(known)}.")
+    raise InputError(
+        f"{origin}: has no split {split!r}.", f"Set `task.split` to one of: {', '.join(known)}.", ("split",)
+    )
 
 
 def _is_of(name: str, word: str) -> bool:

@@ -110,7 +110,7 @@ class Dataset(RowTask):
         if all(key in type(self).model_fields for key in named):
             return error
         remedy = f"Correct or remove the row, or describe the fields with `kind: file` and `{named[0]}`."
-        return InputError(error.cause, remedy)
+        return InputError(error.cause, remedy, self.locate(None))
 
     def idle(self, facts: TaskFacts) -> Reasons:
         return explain_unused(self.path, self)

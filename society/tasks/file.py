@@ -85,14 +85,27 @@ class RowTask(Task):
 
         Raises `InputError`, with file and line, for an invalid row.
         """
-        for item in self.open().items(seed, self.answer.secret):
-            if isinstance(item, InputError):
-                raise item
-            yield item
+        try:
+            for item in self.open().items(seed, self.answer.secret):
+                if isinstance(item, InputError):
+                    raise item
+                yield item
+        except InputError as error:
+            self._place(error)
+            raise
 
     def flaws(self, seed: int) -> Iterator[InputError]:
         """Yield the error of each row that cannot be used."""
-        return (item for item in self.open().items(seed, self.answer.secret) if isinstance(item, InputError))
+        found = self.open().items(seed, self.answer.secret)
+        return (self._place(item) for item in found if isinstance(item, InputError))
+
+    def locate(self, item: Item | None) -> tuple[str | int, ...]:
+        return ("name",) if getattr(self, "path", None) is None else ("path",)
+
+    def _place(self, error: InputError) -> InputError:
+        """Return the error, at the path of the data if it names no field."""
+        error.below = error.below or self.locate(None)
+        return error
 
     def remarks(self, items: Sequence[Item]) -> Iterator[str]:
         """Yield each likely mistake in how the true answers and the options are given, with the remedy."""
@@ -152,7 +165,7 @@ class LaidOutTask(Layout, RowTask):
             decimal=self.format.sign,
         )
         if "gold" in self.model_fields_set and self.gold is not None and (row := source.first_without(self.gold)):
-            raise explain_absent(row, self.gold, "task.gold")
+            raise explain_absent(row, self.gold, "gold")
         return source
 
     def idle(self, facts: TaskFacts) -> Reasons:

@@ -106,6 +106,7 @@ def _absent(name: str, reason: str) -> InputError:
         f"The data set {HUB}{name} is not in the local cache and cannot be downloaded: {reason}.",
         f"Where there is a network, run: hf download --repo-type dataset {name}. "
         "Or give the path of a local copy as `task.path`.",
+        ("path",),
     )
 
 
@@ -118,7 +119,9 @@ def _explain(name: str, revision: str | None, error: Exception) -> InputError:
             f"Accept them on its page (https://huggingface.co/datasets/{name}), then run: hf auth login",
         )
     if "RevisionNotFoundError" in kinds:
-        return InputError(f"The data set {HUB}{name} has no revision {revision!r}.", "Correct `task.revision`.")
+        return InputError(
+            f"The data set {HUB}{name} has no revision {revision!r}.", "Correct `task.revision`.", ("revision",)
+        )
     if "RepositoryNotFoundError" in kinds or "HFValidationError" in kinds:
         return InputError(
             f"The hub has no data set {name!r}, or it is private.",

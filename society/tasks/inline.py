@@ -18,9 +18,9 @@ from society.answers.decimals import write_number
 from society.answers.format import AnswerFormat
 from society.components.facts import Reasons, TaskFacts
 from society.core.component import Component
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from society.core.types import Item
-from society.tasks.base import Task
+from society.tasks.base import Steps, Task
 from society.tasks.file import STATEMENT, find_format
 from society.tasks.options import Options
 from society.tasks.remarks import remark_golds
@@ -85,8 +85,18 @@ class Inline(Task):
                     f"Two questions of the task have the id {identity!r}.", "Change the `id` of one.", below
                 )
             ids.add(identity)
-            golds = [self._read_gold(gold, identity) for gold in entry.golds]
+            with located("items", index, "gold"):
+                golds = [self._read_gold(gold, identity) for gold in entry.golds]
             yield Item(identity, self._show(entry.question), next(iter(golds), ""), tuple(golds[1:]), self.choices)
+
+    def locate(self, item: Item | None) -> Steps:
+        """Return the place of a question of the list, at its true answer where it has one."""
+        ids = [identity for identity, _ in self._entries]
+        if item is None or item.id not in ids:
+            return ("items",)
+        index = ids.index(item.id)
+        entry = self.items[index]
+        return ("items", index, "gold") if isinstance(entry, InlineQuestion) else ("items", index)
 
     def remarks(self, items: Sequence[Item]) -> Iterator[str]:
         """Yield each likely mistake in the true answers, with the remedy."""

@@ -153,6 +153,7 @@ class FormFinder:
             f"{where}: the true answer {value!r:.60} may be {describe(one)} or {describe(other)}: "
             "both ways fit as many rows, and the two name different options.",
             f"Set `task.gold_as` to {one} or {other}.",
+            ("gold",),
         )
 
 

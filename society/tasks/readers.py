@@ -103,7 +103,8 @@ def _find_format(path: Path, form: Format | None, head: bytes) -> Format:
         raise InputError(f"{path}: the format of the file is not known by its ending.", f"Set `task.read_as`: {known}.")
     if (head[:4] == _PARQUET) != (found == "parquet"):
         is_parquet = "is" if head[:4] == _PARQUET else "is not"
-        raise InputError(f"{path}: {is_parquet} a Parquet file.", "Correct `task.read_as`, or the ending of the file.")
+        remedy = "Correct `task.read_as`, or the ending of the file."
+        raise InputError(f"{path}: {is_parquet} a Parquet file.", remedy, ("read_as",) if form else ())
     return found
 
 
@@ -158,7 +159,8 @@ def _find_list(path: Path, found: Any, shape: Shape) -> list[Any]:
         inner = find(found, shape.rows) if isinstance(found, dict) else ABSENT
         if isinstance(inner, list):
             return inner
-        raise InputError(f"{path}: has no list at {shape.rows!r}.", f"Correct `task.rows`.{_suggest_lists(found)}")
+        remedy = f"Correct `task.rows`.{_suggest_lists(found)}"
+        raise InputError(f"{path}: has no list at {shape.rows!r}.", remedy, ("rows",))
     if isinstance(found, list):
         return found
     if isinstance(found, dict):
@@ -292,11 +294,12 @@ _READERS: Mapping[Format, Callable[[Path, BinaryIO, Shape], Rows]] = {
 }
 
 
-def explain_absent(row: Row, name: str, key: str) -> InputError:
-    """Return the error for a field that a row lacks. `key` is the key of the scenario that names the field."""
+def explain_absent(row: Row, name: str, key: str, *below: str | int) -> InputError:
+    """Return the error for a field that a row lacks. `key` is the key of the task that names the field, at `below`."""
     near = find_near(name, row.values)
     hint = f" Did you mean {near!r}?" if near else ""
     return InputError(
         f"{row.where}: the row has no field {name!r}; it has {', '.join(map(str, row.values)):.300}.",
-        f"Correct the name of the field in the task (`{key}`).{hint}",
+        f"Correct the name of the field in the task (`task.{key}`).{hint}",
+        (key, *below),
     )

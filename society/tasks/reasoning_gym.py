@@ -82,7 +82,9 @@ class ReasoningGym(Task):
         made = _worker().ask("make", self.dataset, params, start, index)
         if made is None:
             raise InputError(
-                f"The dataset {self.dataset!r} failed to generate question {index}.", "Change `task.params`."
+                f"The dataset {self.dataset!r} failed to generate question {index}.",
+                "Change `task.params`.",
+                ("params",),
             )
         return Item(id=f"{self.dataset}-{start}-{index}", data={"seed": start, "index": index}, **made)
 
@@ -91,14 +93,15 @@ class ReasoningGym(Task):
 
         if self.dataset not in DATASETS:
             raise InputError(
-                f"reasoning-gym has no dataset {self.dataset!r}.", _suggest(self.dataset, sorted(DATASETS))
+                f"reasoning-gym has no dataset {self.dataset!r}.",
+                _suggest(self.dataset, sorted(DATASETS)),
+                ("dataset",),
             )
         known = {f.name for f in dataclasses.fields(DATASETS[self.dataset][1])} - {"seed", "size"}
         for name in self.params:
             if name not in known:
-                raise InputError(
-                    f"The dataset {self.dataset!r} has no parameter {name!r}.", _suggest(name, sorted(known))
-                )
+                cause = f"The dataset {self.dataset!r} has no parameter {name!r}."
+                raise InputError(cause, _suggest(name, sorted(known)), ("params", name))
 
 
 def spread_seed(dataset: str, seed: int) -> int:
@@ -116,7 +119,7 @@ def make_generator(dataset: str, params: str, seed: int) -> Any:
         return reasoning_gym.create_dataset(dataset, seed=seed, size=SIZE, **json.loads(params))
     except (AssertionError, TypeError, ValueError) as error:
         raise InputError(
-            f"The dataset {dataset!r} rejects its parameters: {error}.", "Correct `task.params`."
+            f"The dataset {dataset!r} rejects its parameters: {error}.", "Correct `task.params`.", ("params",)
         ) from error
 
 

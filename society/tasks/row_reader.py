@@ -47,7 +47,7 @@ class RowReader:
         Raises `InputError`, with file and line, for an invalid row.
         """
         layout = self.layout
-        identity = name if layout.id is None else self._text(row, layout.id, "task.id")
+        identity = name if layout.id is None else self._text(row, layout.id, "id")
         if not layout.has_options:
             gold, *aliases = self._golds(row) or [""]
             return Item(identity, self._fill(row, ()), gold, tuple(aliases), **self._fields(row))
@@ -75,12 +75,12 @@ class RowReader:
         if layout.options:
             return self._count(row, Options(layout.options))
         if isinstance(layout.choices, tuple):
-            columns = [(name, self._value(row, name, "task.choices")) for name in layout.choices]
+            columns = [(name, self._value(row, name, "choices", i)) for i, name in enumerate(layout.choices)]
             columns = self._filled(row, columns)
             names = tuple(name for name, _ in columns)
             return self._count(row, Options(tuple(self._plain(row, value, name) for name, value in columns), names))
         assert layout.choices is not None
-        found = self._value(row, layout.choices, "task.choices")
+        found = self._value(row, layout.choices, "choices")
         labels = self._labels(row)
         if isinstance(found, dict):
             flags = layout.gold_as == "flags"
@@ -100,27 +100,32 @@ class RowReader:
             columns.pop()
         if empty := next((name for name, value in columns if _is_empty(value)), None):
             what = f"has no option in {empty!r}, but one in {columns[-1][0]!r}"
-            raise _error(row, what, "Move the options to the first columns, with the true answer, or remove the row.")
+            raise self._error(
+                row, what, "Move the options to the first columns, with the true answer, or remove the row."
+            )
         return columns
 
     def _labels(self, row: Row) -> tuple[str, ...]:
         if self.layout.labels is None:
             return ()
-        found = self._value(row, self.layout.labels, "task.labels")
+        found = self._value(row, self.layout.labels, "labels")
         return tuple(map(str, found)) if isinstance(found, list) else ()
 
     def _count(self, row: Row, options: Options) -> Options:
         if not 2 <= len(options.texts) <= (10_000 if self.layout.max_choices else MOST):
             raise self._few(row)
         if options.labels and len(options.labels) != len(options.texts):
-            raise _error(
-                row, f"has {len(options.texts)} options and {len(options.labels)} labels", "Correct `task.labels`."
+            raise self._error(
+                row,
+                f"has {len(options.texts)} options and {len(options.labels)} labels",
+                "Correct `task.labels`.",
+                "labels",
             )
         return options
 
     def _few(self, row: Row) -> InputError:
         remedy = f"Correct the row or `task.choices`. For more than {MOST} options, set `task.max_choices`."
-        return _error(row, f"has no list of 2 to {MOST} options in {self.layout.choices!r}", remedy)
+        return self._error(row, f"has no list of 2 to {MOST} options in {self.layout.choices!r}", remedy, "choices")
 
     def values(self, row: Row) -> list[Any]:
         """Return the true answers of a row as the data set gives them; none where it has none."""
@@ -140,19 +145,19 @@ class RowReader:
             assert isinstance(self.layout.choices, tuple)
             right = options.labels.index(str(self.layout.gold))
             if _is_empty(options.texts[right]):
-                raise _error(row, f"has no right option in {self.layout.gold!r}", "Correct the row, or remove it.")
+                raise self._error(row, f"has no right option in {self.layout.gold!r}", "Correct the row, or remove it.")
             return [right]
         values = self.values(row)
         if values and self.form == "flags":
             found = read_flags(values[0], options)
             if not found:
                 what = f"has no list with a flag for each of its {len(options.texts)} options in {self.layout.gold!r}"
-                raise _error(row, what, "Correct `task.gold` or `task.gold_as`, or the row.")
+                raise self._error(row, what, "Correct `task.gold` or `task.gold_as`, or the row.", "gold_as", "gold")
             return found
         found = [self._index(row, value, options) for value in values]
         if len(set(found)) < len(found) and not any(isinstance(value, str) for value in values):
             what = f"names an option twice in {self.layout.gold!r}: {values!r:.80}"
-            raise _error(row, what, "Correct the row, or set `task.gold_as: flags` for a flag for each option.")
+            raise self._error(row, what, "Correct the row, or set `task.gold_as: flags` for a flag for each option.")
         return list(dict.fromkeys(found))
 
     def _index(self, row: Row, value: Any, options: Options) -> int:
@@ -161,10 +166,12 @@ class RowReader:
             return found
         wanted = f": the other rows give {describe(self.form)}" if self.form and not self.layout.gold_as else ""
         wanted = f": `gold_as` asks for {describe(self.form)}" if self.form and self.layout.gold_as else wanted
-        raise _error(
+        raise self._error(
             row,
             f"has the answer {value!r:.80}, which is not one of its {len(options.texts)} options{wanted}",
             "Correct the row, or set `task.gold_as` to the form of the true answers.",
+            "gold_as",
+            "gold",
         )
 
     def _order(self, count: int, right: Sequence[int], identity: str) -> list[int]:
@@ -193,7 +200,8 @@ class RowReader:
         question = self._fill(row, ()) if "statement" in wanted else ""
         found = extract_gold(text, wanted, question, self._decimal) if wanted else text.strip()
         if not found:
-            raise _error(row, f"has a field {name!r} without an answer", "Correct `task.gold_extract`, or the row.")
+            remedy = "Correct `task.gold_extract`, or the row."
+            raise self._error(row, f"has a field {name!r} without an answer", remedy, "gold_extract", "gold")
         return found
 
     def _fill(self, row: Row, options: Sequence[str]) -> str:
@@ -202,35 +210,41 @@ class RowReader:
 
         def show(name: str) -> str:
             own = name == self.layout.choices or (name == "choices" and find(row.values, name) is ABSENT)
-            return _letter(options) if options and own else self._text(row, name, "task.question")
+            return _letter(options) if options and own else self._text(row, name, "question")
 
         question = VARIABLE.sub(lambda match: show(match[1]), source) if "{" in source else show(source)
         if not question.strip():
-            raise _error(row, "has an empty question", "Correct `task.question`, or correct or remove the row.")
+            remedy = "Correct `task.question`, or correct or remove the row."
+            raise self._error(row, "has an empty question", remedy, "question")
         return question
 
     def _text(self, row: Row, name: str, key: str) -> str:
         """Return the text of a field. A list becomes lettered options."""
         value = self._value(row, name, key)
-        if isinstance(value, list) and key == "task.question":
+        if isinstance(value, list) and key == "question":
             return _letter([self._plain(row, entry, name) for entry in value])
         return self._plain(row, value, name)
 
-    def _value(self, row: Row, name: str, key: str) -> Any:
+    def _value(self, row: Row, name: str, key: str, *below: int) -> Any:
         value = find(row.values, name)
         if value is ABSENT:
-            raise explain_absent(row, name, key)
+            raise explain_absent(row, name, key, *below)
         return value
 
     def _plain(self, row: Row, value: Any, name: str) -> str:
         """Return the text of a value of the field `name`. Raises `InputError` if it is neither text nor a number."""
         if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
             return str(value)
-        raise _error(
+        raise self._error(
             row,
             f"has {_describe(value)} in the field {name!r}, which should be text or a number",
             "Correct the row, or remove it.",
         )
+
+    def _error(self, row: Row, what: str, remedy: str, *fields: str) -> InputError:
+        """Return the error of a row, at the first of these fields that the layout sets."""
+        given = next((field for field in fields if field in self.layout.model_fields_set), None)
+        return InputError(f"{row.where}: the row {what}.", remedy, () if given is None else (given,))
 
 
 def _with_equals(right: list[int], texts: Sequence[str]) -> list[int]:
@@ -258,7 +272,3 @@ def _describe(value: Any) -> str:
     if isinstance(value, float):
         return f"{value} (not a finite number)"
     return "a list" if isinstance(value, list) else "a JSON object"
-
-
-def _error(row: Row, what: str, remedy: str) -> InputError:
-    return InputError(f"{row.where}: the row {what}.", remedy)

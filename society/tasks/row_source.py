@@ -72,13 +72,14 @@ class RowSource:
             if isinstance(item, Item) and item.id in ids:
                 assert isinstance(row, Row)
                 message = f"{row.where}: the row repeats the id {item.id!r}."
-                item = InputError(message, "Set `task.id` to a field with unique values.")
+                item = InputError(message, "Set `task.id` to a field with unique values.", ("id",))
             elif isinstance(item, Item):
                 ids.add(item.id)
             yield item
         if empty:
             what = "no row matches `where`" if self._where else "there are no rows"
-            raise InputError(f"{self.place.source}: {what}.", "Check `task.path` and `task.where`.")
+            below = ("where",) if self._where else ()
+            raise InputError(f"{self.place.source}: {what}.", "Check `task.path` and `task.where`.", below)
 
     def first_without(self, field: str) -> Row | None:
         """Return the first row if no row has this field, or None."""
@@ -148,7 +149,7 @@ class RowSource:
         for name, wanted in self._where.items():
             value = find(row.values, name)
             if value is ABSENT:
-                return explain_absent(row, name, "task.where")
+                return explain_absent(row, name, "where", name)
             options = wanted if isinstance(wanted, list) else [wanted]
             # In a CSV file, every value is text.
             if value not in options and not (isinstance(value, str) and value in map(_spell, options)):

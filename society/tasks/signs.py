@@ -33,6 +33,7 @@ class SignFinder:
             raise InputError(
                 f"{where}: the true answer {text!r:.60} is {_both(text)}: {other!r:.60} ({sure}) has a decimal comma.",
                 "Set `task.answer.decimal` to comma or point.",
+                ("answer",),
             )
 
     def remarks(self) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from society.core.errors import InputError
+from society.core.errors import InputError, located
 from society.scenario.expand import Society
 from society.scenario.members import agents_of
 from society.scenario.models.training import LearnerSpec, TrainSpec
@@ -72,6 +72,7 @@ def given_adapter(society: Society, learner: Learner) -> str | None:
         raise InputError(
             f"The agents of the learner {learner.name!r} begin with different adapters, of which one would be trained.",
             "Give them one `adapter`, or set `start: base`.",
+            ("train", "learners", learner.name),
         )
     return next(iter(paths), None)
 
@@ -84,4 +85,5 @@ def check_layers(society: Society, spec: TrainSpec) -> None:
         place = backend_of(society, learner), start
         if place not in seen:
             seen.add(place)
-            society.scenario.backends[place[0]].check_layers(spec.settings, None if start is None else Path(start))
+            with located("train", "settings"):
+                society.scenario.backends[place[0]].check_layers(spec.settings, None if start is None else Path(start))

@@ -245,7 +245,7 @@ def test_an_unknown_key_does_not_hide_an_unknown_name(write: Write) -> None:
             "18:13: phases.debate.within: `within` needs a graph without cycles",
         ),
         ("name: debate", "name: alone", "16:11: phases.alone.name: another phase is called 'alone'"),
-        ("complete", "{kind: k_regular, k: 5}", "17:15: phases.debate.topology: A k_regular topology over 3 agents"),
+        ("complete", "{kind: k_regular, k: 5}", "17:36: phases.debate.topology.k: A k_regular topology over 3 agents"),
         (
             "complete",
             "{kind: edges, edges: [[debater, x]]}",

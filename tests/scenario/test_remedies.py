@@ -100,7 +100,7 @@ MISTAKES: list[tuple[str, list[Change], str]] = [
         put("phases.two.topology", {"kind": "edges", "edges": [["b", "a-1"]]}),
     ),
     case(
-        "phases.two.topology.edges.0.2",
+        "phases.two.topology.edges.0.2.shows",
         "unknown edge attribute",
         put("phases.two.topology", {"kind": "edges", "edges": [["a-2", "a-1", {"shows": "full"}]]}),
     ),
@@ -195,7 +195,7 @@ def remedies(scenario: Any, problem: Problem) -> Iterator[tuple[str, list[Any]]]
         if missing:
             yield f"{missing[1]}: {name}", [*placed(scenario, missing[1], name)]
         elif message.startswith("unknown edge attribute"):
-            yield f"the attribute {name}", [changed(scenario, f"{path}.{problem.value}", name=name)]
+            yield f"the attribute {name}", [changed(scenario, path, name=name)]
         elif message.startswith("unknown key") or ".bind." in path:
             yield f"the key {name}", [changed(scenario, path, name=name)]
         else:

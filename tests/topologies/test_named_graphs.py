@@ -165,7 +165,7 @@ def test_the_report_draws_no_edge_of_another_question(tmp_path: Path) -> None:
 FAULTY: list[tuple[Spec, str, str]] = [
     ({"a": {"kind": "edges", "edges": [["ann-1", "ann-2", {"weight": -1}]]},
       "b": {"kind": "union", "of": ["a", "ring"]}},
-     "topologies.a.edges.0.2", "'weight' should be a number of at least 0, not -1"),
+     "topologies.a.edges.0.2.weight", "'weight' should be a number of at least 0, not -1"),
     ({"b": {"kind": "union", "of": ["a", "ring"]}, "a": {"kind": "edges", "edges": [["ann-1", "ro"]]}},
      "topologies.a.edges.0.1", "there is no agent 'ro'"),
     ({"b": {"kind": "difference", "of": "ring", "without": [{"kind": "edges", "edges": [["ann-1", "ro"]]}]}},
@@ -191,16 +191,17 @@ MISTAKES: list[tuple[Spec, Any, str, str]] = [
      "is made of itself: a -> b -> a"),
     ({"ring": RANDOM}, "star", "topologies.ring", "is a kind of topology"),
     ({"net": RANDOM}, "star", "topologies.net", "is not used by any phase"),
-    ({"net": {"kind": "layered", "layers": 9}}, "net", "topologies.net", "9 layers cannot be filled"),
+    ({"net": {"kind": "layered", "layers": 9}}, "net", "topologies.net.layers", "9 layers cannot be filled"),
     ({"net": {"kind": "edges", "edges": [["ann-1", "bob"]]}}, "net", "topologies.net.edges.0.1", "no agent 'bob'"),
     ({"net": {"kind": "erdos_renyi", "p": 0}}, "net", "topologies.net", "has no edge over the 8 agents"),
     ({"net": {"kind": "erdos_renyi", "p": 1, "seed": 3}}, "net", "topologies.net.seed", "only one such graph"),
-    ({"net": {"kind": "groups", "size": 2, "redraw": ["phase"]}}, "net", "topologies.net", "needs `shuffle: true`"),
+    ({"net": {"kind": "groups", "size": 2, "redraw": ["phase"]}}, "net", "topologies.net.redraw",
+     "needs `shuffle: true`"),
     ({"net": {"kind": "groups", "size": 9}}, "net", "topologies.net.size", "exceeds the 8 agents"),
     ({}, {"kind": "union", "of": ["ring", {"kind": "groups", "size": 9}]}, "phases.x.topology.of.1.size", "exceeds"),
     ({"net": "ring"}, {"kind": "difference", "of": "net", "without": ["none"]}, "phases.x.topology.without",
      "removes no edge"),
-    ({"net": {"kind": "groups", "shuffle": True}}, "net", "topologies.net", "`shuffle` needs `size`"),
+    ({"net": {"kind": "groups", "shuffle": True}}, "net", "topologies.net.shuffle", "`shuffle` needs `size`"),
 ]  # fmt: skip
 
 

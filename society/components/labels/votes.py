@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from society.components.facts import LabelFacts, Reasons
 from society.components.labels.base import NO_CONSENSUS, Evidence, Label, LabelRule, count_answers
+from society.core.errors import FieldError
 from society.core.types import Turn
 
 
@@ -52,7 +53,7 @@ class VoteLabel(LabelRule):
     @model_validator(mode="after")
     def _check_lag(self) -> Self:
         if self.lag is not None and self.by != "previous":
-            raise ValueError("`lag` needs `by: previous`")
+            raise FieldError("`lag` needs `by: previous`", "lag")
         return self
 
     @property

@@ -22,6 +22,7 @@ from society.components.metrics.base import (
     ratio,
     require_pairs,
 )
+from society.core.errors import FieldError
 from society.core.plain import count
 from society.core.types import Turn
 
@@ -48,7 +49,7 @@ class Polarization(Metric):
     def _check_scale(self) -> Self:
         """Raise `ValueError` for a scale without a range."""
         if self.scale is not None and not self.scale[0] < self.scale[1]:
-            raise ValueError("the first number of `scale` should be lower than the second one")
+            raise FieldError("the first number of `scale` should be lower than the second one", "scale")
         return self
 
     @classmethod

@@ -28,7 +28,7 @@ from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, problem_at
 from society.scenario.schema.words import describe
-from topologies.base import Topology, each_part
+from topologies.base import Topology, each_part, placed_parts
 from topologies.edges import MOST_EDGES, limit_edges
 
 if TYPE_CHECKING:
@@ -69,13 +69,8 @@ def _inner_first(scenario: Scenario) -> list[str]:
 
 def _each_place(topology: Topology, below: Steps) -> Iterator[tuple[Steps, Topology]]:
     """Yield the parts of a topology at any depth and then the topology itself, each with its steps."""
-    for field in type(topology).model_fields:
-        value = getattr(topology, field)
-        if isinstance(value, Topology):
-            yield from _each_place(value, (*below, field))
-        for i, part in enumerate(value if isinstance(value, tuple) else ()):
-            if isinstance(part, Topology):
-                yield from _each_place(part, (*below, field, i))
+    for steps, part in placed_parts(topology):
+        yield from _each_place(part, (*below, *steps))
     yield below, topology
 
 
@@ -110,7 +105,7 @@ class _Checked:
         except ComponentError as error:
             yield self._problem(below, f"cannot be built: {error.cause}")
         except SocietyError as error:
-            yield self._problem(below, " ".join(filter(None, (error.cause, error.remedy))))
+            yield self._problem((*below, *error.below), " ".join(filter(None, (error.cause, error.remedy))))
         else:
             self.drawn = graph
             yield from idle
@@ -167,8 +162,9 @@ class _Checked:
         for key in attributes:
             if key not in fields:
                 yield self._problem(
-                    below,
+                    (*below, key),
                     f"unknown edge attribute {show(key)}",
+                    key=True,
                     value=key,
                     allowed=fields,
                     suggestion=find_near(key, fields),
@@ -181,7 +177,7 @@ class _Checked:
             given, options = show(first["input"]), first.get("ctx", {}).get("expected")
             allowed = describe([EdgeView.model_json_schema()["properties"][name]])
             wrong = f"should not be {given}, but {options}" if options else f"should be {allowed}, not {given}"
-            yield self._problem(below, f"the edge attribute {name!r} {wrong}")
+            yield self._problem((*below, name), f"the edge attribute {name!r} {wrong}")
 
     def _check_views(self, topology: Topology, graph: nx.DiGraph[str], below: Steps) -> Iterator[Problem]:
         """Yield unknown or invalid attributes of edges that the scenario does not write out."""

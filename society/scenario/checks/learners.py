@@ -47,7 +47,7 @@ def _check_names(scenario: Scenario, spec: TrainSpec) -> Found:
 def _check_questions(scenario: Scenario, spec: TrainSpec) -> Found:
     if spec.task is None and scenario.task.limit is None:
         message = "needs `limit`, so that the training questions can follow the evaluation questions"
-        yield ("task",), message, {}
+        yield ("train",), message, {"key": True}
 
 
 def _check_speakers(scenario: Scenario, spec: TrainSpec) -> Found:
@@ -59,11 +59,8 @@ def _check_speakers(scenario: Scenario, spec: TrainSpec) -> Found:
         for phase, plan in plans:
             if taken.setdefault((phase, plan.name), name) != name:
                 other = taken[phase, plan.name]
-                yield (
-                    steps,
-                    f"{show(plan.name)} already uses the adapter of {other!r} in the phase {phase!r}; remove one",
-                    {},
-                )
+                message = f"{show(plan.name)} already uses the adapter of {other!r} in the phase {phase!r}; remove one"
+                yield (*steps, "agents" if learner.agents else "phases"), message, {}
                 return
         if len({plan.backend for _, plan in plans}) > 1 and learner.adapter == "shared":
             yield (
@@ -72,29 +69,34 @@ def _check_speakers(scenario: Scenario, spec: TrainSpec) -> Found:
                 {},
             )
         for backend in dict.fromkeys(plan.backend for _, plan in plans):
-            yield from _check_backend(scenario, spec, backend, steps)
+            yield from _check_backend(scenario, spec, backend, name)
             yield from _check_objective(scenario, spec, learner, backend, steps)
 
 
-def _check_backend(scenario: Scenario, spec: TrainSpec, name: str, steps: Steps) -> Found:
+def _check_backend(scenario: Scenario, spec: TrainSpec, name: str, learner: str) -> Found:
+    """Yield what a backend lacks for training. Of several backends, the learner has agents of the wrong one."""
     config = scenario.backends[name]
+    field = "agents" if spec.learners[learner].agents else "phases"
+    several = len(scenario.backends) > 1
+    place: Steps = ("train", "learners", learner, field) if several else ("backends", name, "kind")
     for ability in ("trainer", "adapters"):
         if ability not in config.abilities:
             able = tuple(kind for kind, cls in kinds("backend").items() if ability in getattr(cls, "abilities", ()))
             message = (
-                f"needs {ability}, which the backend {name!r} does not support; use another `backend` for these agents"
+                f"`train.learners.{learner}` needs {ability}, which the backend {name!r} does not support; "
+                "use another `backend` for these agents"
             )
-            yield steps, message, {"value": name, "allowed": able}
+            yield place, message, {"value": name, "allowed": able}
             return
     try:
         config.check_training(spec.settings)
     except InputError as error:
-        yield ("train", "settings"), f"{error.cause} {error.remedy}", {}
+        yield ("train", "settings", *error.below), f"{error.cause} {error.remedy}", {}
     if spec.parallel is not None:
         try:
             config.check_parallel(spec.parallel, spec.settings)
         except InputError as error:
-            yield ("train", "parallel"), f"{error.cause} {error.remedy}", {}
+            yield ("train", "parallel", *error.below), f"{error.cause} {error.remedy}", {}
 
 
 def _check_objective(scenario: Scenario, spec: TrainSpec, learner: LearnerSpec, name: str, steps: Steps) -> Found:

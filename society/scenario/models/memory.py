@@ -12,9 +12,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from society.core.component import Component, NamesRole
+from society.core.errors import FieldError
 
 OptionalRole = Annotated[str | None, NamesRole()]
 """The name of a role, or None."""
@@ -56,7 +57,8 @@ class RecallSpec(Component):
     @model_validator(mode="after")
     def _weighs(self) -> Self:
         if not self.relevance + self.recency + self.importance:
-            raise ValueError("all weights are 0, so no memory is better than another; set `recency: 1` for the latest")
+            message = "all weights are 0, so no memory is better than another; set `recency: 1` for the latest"
+            raise FieldError(message, "relevance", "recency", "importance")
         return self
 
 
@@ -114,6 +116,24 @@ class MemorySpec(Component):
         return below.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
 
 
+def read_time(text: object) -> datetime:
+    """Return a date and time. Raises `ValueError` for another text, or one with a time zone."""
+    try:
+        found = datetime.fromisoformat(str(text).strip())
+    except ValueError:
+        raise ValueError("is no date and time; write one such as 2023-02-13 08:00") from None
+    if found.tzinfo is not None:
+        raise ValueError("has a time zone; leave it out, as simulated time has none")
+    return found
+
+
+def _check_start(text: str) -> str:
+    """Return the begin of simulated time. Raises `ValueError` unless it is a time of whole minutes, or ""."""
+    if text and read_time(text).second:
+        raise ValueError("has seconds, which no prompt shows; write hours and minutes")
+    return text
+
+
 class SequenceSpec(Component):
     """Order of questions that build on earlier ones, by `memory` or a `track_record` over questions.
 
@@ -136,7 +156,7 @@ class ClockSpec(Component):
     in the order of the task.
     """
 
-    start: str = ""
+    start: Annotated[str, AfterValidator(_check_start)] = ""
     """Begin of the simulated time, such as "2023-02-13 08:00"."""
     minutes: int | None = Field(None, ge=1, le=LONGEST_STEP)
     """Simulated minutes from a question to the next one."""
@@ -152,15 +172,15 @@ class ClockSpec(Component):
         if not ways:
             raise ValueError("needs one of `minutes`, `times` and `field`, which say when the next question is asked")
         if len(ways) > 1:
-            raise ValueError(f"has {' and '.join(ways)}, which exclude each other; keep one of them")
+            message = f"has {' and '.join(ways)}, which exclude each other; keep one of them"
+            raise FieldError(message, "minutes", "times", "field")
         if self.start and self.field:
-            raise ValueError("has `start` and `field`, which exclude each other: rows have their own times; remove one")
+            message = "has `start` and `field`, which exclude each other: rows have their own times; remove one"
+            raise FieldError(message, "start", "field")
         if not self.start and not self.field:
             raise ValueError("needs `start`, a date and time such as 2023-02-13 08:00, or `field` in its place")
         if list(self.times) != sorted(set(self.times)):
-            raise ValueError("`times` should be in the order of a day, each once")
-        if self.start and read_time(self.start).second:
-            raise ValueError("`start` has seconds, which no prompt shows; write hours and minutes")
+            raise FieldError("`times` should be in the order of a day, each once", "times")
         return self
 
     def tell(self, place: int) -> datetime:
@@ -172,14 +192,3 @@ class ClockSpec(Component):
         days, index = divmod(first + place, len(self.times))
         hour, minute = map(int, self.times[index].split(":"))
         return (start + timedelta(days=days)).replace(hour=hour, minute=minute)
-
-
-def read_time(text: object) -> datetime:
-    """Return a date and time. Raises `ValueError` for another text, or one with a time zone."""
-    try:
-        found = datetime.fromisoformat(str(text).strip())
-    except ValueError:
-        raise ValueError(f"{str(text)!r:.80} is no date and time; write one such as 2023-02-13 08:00") from None
-    if found.tzinfo is not None:
-        raise ValueError(f"{str(text)!r:.80} has a time zone; leave it out, as simulated time has none")
-    return found

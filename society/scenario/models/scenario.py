@@ -24,6 +24,7 @@ from society.components.metrics.base import Metric
 from society.components.registry import Registered, rebuild_with_kinds
 from society.components.tools.base import Tool, ToolUse
 from society.core.component import Component
+from society.core.errors import FieldError
 from society.core.paths import ReadablePath
 from society.executors.base import ExecutorConfig
 from society.executors.local import Local
@@ -45,7 +46,8 @@ def _named_apart(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
     """Raise `ValueError` for two tools that agents would call by the same name."""
     names = [tool.label for tool in tools]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"has two tools of the name {twice[0]!r}; give one of them another `name`")
+        second = len(names) - 1 - names[::-1].index(twice[0])
+        raise FieldError(f"has two tools of the name {twice[0]!r}; give one of them another `name`", (second,))
     return tools
 
 
@@ -221,9 +223,11 @@ class Scenario(Component):
         """Raise `ValueError` for a society that is too large to check: each agent is checked in each phase."""
         agents = sum(spec.count for spec in self.agents.values())
         if agents * len(self.phases) > MOST_PLACES:
-            raise ValueError(
+            largest = max(self.agents, key=lambda name: self.agents[name].count)
+            raise FieldError(
                 f"{agents:,} agents in {len(self.phases):,} phases exceed {MOST_PLACES:,} agents times phases; "
-                "lower `count`, or define fewer agents or phases"
+                "lower `count`, or define fewer agents or phases",
+                ("agents", largest, "count"),
             )
         return self
 

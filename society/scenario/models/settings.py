@@ -15,6 +15,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from society.core.component import Component
+from society.core.errors import FieldError
 from society.core.types import Sampling, TemplateArgs, TemplateValue, Thinking
 from society.scenario.models.optional import make_optional
 
@@ -97,14 +98,13 @@ class ThinkingSpec(make_optional(Thinking)):  # type: ignore[misc]
     def _check_names(cls, given: object) -> object:
         """Raise `ValueError` for variables that the program sets itself, whatever their values."""
         if taken := sorted(OWN_VARIABLES.intersection(given if isinstance(given, Mapping) else ())):
-            raise ValueError(f"cannot set {', '.join(taken)}, which every chat has; remove it")
+            raise FieldError(f"cannot set {', '.join(taken)}, which every chat has; remove it", *taken)
         return given
 
     @model_validator(mode="after")
     def _check_tags(self) -> Self:
         """Raise `ValueError` for two equal tags."""
         if self.tags and self.tags[0] == self.tags[1]:
-            raise ValueError(
-                "the two `tags` are equal; give the text that opens a thought, then the one that closes it"
-            )
+            message = "the two `tags` are equal; give the text that opens a thought, then the one that closes it"
+            raise FieldError(message, "tags")
         return self

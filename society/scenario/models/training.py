@@ -13,6 +13,7 @@ from society.components.labels.votes import ConsensusLabel
 from society.components.registry import Registered
 from society.components.selectors import Agrees, Selector
 from society.core.component import Component
+from society.core.errors import FieldError
 from society.tasks.base import Task
 
 AnySelector = Annotated[Selector, Registered("selector")]
@@ -66,7 +67,7 @@ class LearnerSpec(Component):
     def _check_limit(self) -> LearnerSpec:
         for field in ("repeat", "accumulate"):
             if getattr(self, field) and self.rows is None and self.tokens is None:
-                raise ValueError(f"`{field}` needs `rows` or `tokens` as its limit")
+                raise FieldError(f"`{field}` needs `rows` or `tokens` as its limit", field)
         return self
 
 

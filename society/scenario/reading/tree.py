@@ -26,10 +26,27 @@ def find_node(root: Node, steps: Steps) -> Node:
     return node
 
 
+def existing(root: Node, steps: Steps) -> Steps:
+    """Return the steps as far as the tree has nodes."""
+    node, count = root, 0
+    for step in steps:
+        inner = find_node(node, (step,))
+        if inner is node:
+            break
+        node, count = inner, count + 1
+    return steps[:count]
+
+
 def find_place(root: Node, steps: Steps, key: bool = False) -> Place:
-    """Return the place of the value at these steps, or of its key."""
+    """Return the place of the value at these steps, or of its key.
+
+    A list below its key is at the key, and a mapping is at its `kind`, or else at the key, too.
+    """
     node = find_node(root, steps)
-    return node.key if key else node.place
+    if not key and isinstance(node.value, dict) and "kind" in node.value:
+        return node.value["kind"].key if node.place.line > node.key.line else node.place
+    below = isinstance(node.value, dict | list) and node.place.line > node.key.line
+    return node.key if key or below else node.place
 
 
 def problem_at(root: Node, steps: Steps, message: str, *, key: bool = False, **details: Any) -> Problem:

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from society.components.registry import kinds
 from society.components.renamed import former_names
+from society.core.errors import FieldError
 from society.core.paths import allow_folders, stored_in
 from society.core.problems import Problem, find_near, make_problem, show
 from society.scenario.models.scenario import Scenario
 from society.scenario.models.settings import NAME_RULE, SamplingSpec
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, find_node, find_place, write_path
+from society.scenario.reading.tree import Steps, existing, find_node, find_place, write_path
 from society.scenario.schema.words import describe, find_schemas, list_keys, list_options
 from society.tasks.datasets import DATASETS
 
@@ -94,7 +95,15 @@ def _find_steps(root: Node, detail: ErrorDetails) -> Steps:
             steps.append(step)
     if detail["type"] == "missing" or last == KEY:
         steps.append(last)
-    return tuple(steps)
+    error = detail.get("ctx", {}).get("error")
+    return (*steps, *_find_field(node, error)) if isinstance(error, FieldError) else tuple(steps)
+
+
+def _find_field(node: Node, error: FieldError) -> Steps:
+    """Return the steps to the field of an error that the component gives last; none if it gives none of them."""
+    order = [*node.value] if isinstance(node.value, dict) else [*range(len(node.value))]
+    given = [steps for steps in error.fields if steps[0] in order]
+    return existing(node, max(given, key=lambda steps: order.index(steps[0]), default=()))
 
 
 def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Problem:
@@ -119,17 +128,21 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
         )
     if "too_long" in known:
         most, given = known["too_long"]["ctx"]["max_length"], len(node.value)
-        return make_problem(node.place, path, f"has {given:,} entries; at most {most:,} are possible: remove some")
+        return make_problem(
+            find_place(root, steps), path, f"has {given:,} entries; at most {most:,} are possible: remove some"
+        )
     if "too_short" in known and isinstance(node.value, list) and node.value:
         least, given = known["too_short"]["ctx"]["min_length"], len(node.value)
-        return make_problem(node.place, path, f"has {given} of at least {least} entries; add more")
+        return make_problem(find_place(root, steps), path, f"has {given} of at least {least} entries; add more")
     if "unknown_kind" in known and (problem := _explain_kind(root, node, path, known["unknown_kind"])):
         return problem
     if "secret" in known:  # the value may be a key, which no message may show
         return make_problem(node.place, path, known["secret"]["msg"])
     if "value_error" in known:
-        value = "" if isinstance(node.value, dict | list) else f"{show(node.value)} "
-        return make_problem(node.place, path, value + str(known["value_error"]["ctx"]["error"]), value=_scalar(node))
+        error = known["value_error"]["ctx"]["error"]
+        named = isinstance(node.value, dict | list) or isinstance(error, FieldError)
+        message = str(error) if named else f"{show(node.value)} {error}"
+        return make_problem(find_place(root, steps), path, message, value=_scalar(node))
     return _explain_value(root, steps, node, path)
 
 
@@ -174,7 +187,7 @@ def _explain_value(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     message = f"should be {expected}, not {show(node.value)}"
     if expected.startswith("a list") and isinstance(node.value, str):
         message += f"; write [{node.value}]"
-    return make_problem(node.place, path, message, value=_scalar(node))
+    return make_problem(find_place(root, steps), path, message, value=_scalar(node))
 
 
 def _explain_kind(root: Node, node: Node, path: str, detail: ErrorDetails) -> Problem | None:
