@@ -326,6 +326,12 @@ class BackendConfig(Component, ABC):
         """Return the maximum tokens of a prompt together with its answer; None if only the opened model knows."""
         return None
 
+    @property
+    def stated_context(self) -> int | None:
+        """The context that the scenario sets, in tokens; None if it sets none. By default the option `context`."""
+        stated = self.__dict__.get("context")
+        return stated if isinstance(stated, int) else None
+
     def token_counter(self, answer: int) -> AbstractContextManager[Count | None]:
         """Open the model's own count of prompt tokens; the weights are not loaded. None: the backend cannot count yet.
 

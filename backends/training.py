@@ -56,7 +56,7 @@ class TrainSettings(Component):
     targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = "all-linear"
     """Names of linear layers with LoRA matrices, such as q_proj. By default all except the output layer, routers and
     experts, and layers of recurrent models on which matrices would not act."""
-    learning_rate: float | None = Field(default=None, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
     """Peak learning rate. By default 1e-5 for full finetuning, as in the paper, and 2e-4 for LoRA."""
     epochs: int = Field(default=2, ge=1)
     """Number of passes over the examples."""

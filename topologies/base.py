@@ -24,6 +24,8 @@ Agents = Sequence[str]
 """Names of agents, in order."""
 Members = Mapping[str, Sequence[str]]
 """Members of each group of agents, by the name of the group."""
+Steps = tuple[str | int, ...]
+"""Keys and indices that lead to a value below a part of a scenario."""
 DRAWS = 16
 """Maximum number of graphs that are compared to detect a random topology."""
 LARGE = 60
@@ -137,7 +139,7 @@ class RandomTopology(Topology):
         return derive_seed(seed, "graph", *(() if self.seed is None else (self.seed,)))
 
 
-def placed_parts(topology: Topology) -> Iterator[tuple[tuple[str | int, ...], Topology]]:
+def placed_parts(topology: Topology) -> Iterator[tuple[Steps, Topology]]:
     """Yield the topologies in the fields of one that combines them, each with the keys that lead to it."""
     for field in type(topology).model_fields:
         value = getattr(topology, field)
@@ -146,6 +148,13 @@ def placed_parts(topology: Topology) -> Iterator[tuple[tuple[str | int, ...], To
         for i, part in enumerate(value if isinstance(value, tuple) else ()):
             if isinstance(part, Topology):
                 yield (field, i), part
+
+
+def each_place(topology: Topology, below: Steps = ()) -> Iterator[tuple[Steps, Topology]]:
+    """Yield the parts of a topology at any depth and then the topology itself, each with the keys that lead to it."""
+    for steps, part in placed_parts(topology):
+        yield from each_place(part, (*below, *steps))
+    yield below, topology
 
 
 def each_part(topology: Topology) -> Iterator[Topology]:

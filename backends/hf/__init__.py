@@ -57,13 +57,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Exporter
 from backends.training import Parallel, TrainSettings
-from society.core.errors import InputError, located
+from society.core.errors import FieldError, InputError, located
 from society.core.paths import HubModel, Revision
 from society.core.regular_files import read_json
 from society.core.types import TemplateArgs, Thinking
@@ -114,6 +114,13 @@ class HuggingFace(BackendConfig):
     )
     learns_preferences: ClassVar[bool] = True
 
+    @model_validator(mode="after")
+    def _check_device(self) -> Self:
+        """Raise `ValueError` for an option that the device does not have."""
+        if self.device == "cpu" and self.quantize == "nf4":
+            raise FieldError("`quantize: nf4` needs CUDA; set `device: auto`, or leave it out", "device", "quantize")
+        return self
+
     @property
     def reference(self) -> str:
         """The model as it is looked for: with its revision, if it has one."""
@@ -163,6 +170,9 @@ class HuggingFace(BackendConfig):
                 "Set quantize: nf4 on the backend (CUDA and bitsandbytes needed), or method: lora.",
                 ("method",),
             )
+        if settings.optimizer == "adamw_8bit" and self.device == "cpu":
+            remedy = "Set device: auto on the backend, or remove optimizer from the settings."
+            raise InputError("The 8-bit optimiser needs CUDA, and the backend uses the CPU.", remedy, ("optimizer",))
         if settings.method == "full" and self.quantize == "nf4":
             raise InputError(
                 "Weights held in four bits cannot be finetuned in full.",

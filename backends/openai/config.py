@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -76,6 +76,11 @@ class OpenAI(BackendConfig):
     """Seconds after which a request without a response fails."""
     concurrency: int = Field(default=64, ge=1, json_schema_extra={"tuning": True})
     """Maximum number of requests in flight; fewer while the server is busy."""
+
+    def idle(self) -> Mapping[tuple[str | int, ...], str]:
+        if urlsplit(self.url).path:
+            return {}
+        return {("url",): f"has no path, and servers answer below one, mostly /v1; write {self.url}/v1"}
 
     def open(self) -> Backend:
         """Return the backend, not yet connected."""

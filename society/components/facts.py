@@ -21,6 +21,17 @@ Reasons = Mapping[str, str]
 """Reasons why a component ("") or one of its fields changes nothing."""
 
 
+class Remark(str):
+    """A likely mistake in the questions, in words. `below`: keys that lead to its place below the component."""
+
+    below: tuple[str | int, ...]
+
+    def __new__(cls, text: str, below: tuple[str | int, ...] = ()) -> Remark:
+        made = super().__new__(cls, text)
+        made.below = below
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseFacts:
     """A phase."""

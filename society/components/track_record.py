@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from society.answers import group
 from society.components.controllers import ControlContext, Controller
-from society.components.facts import PhaseFacts, Reasons
+from society.components.facts import PhaseFacts, Reasons, Remark
 from society.core.errors import FieldError
 from society.core.types import RoundState
 
@@ -110,7 +110,8 @@ class TrackRecord(Controller):
             known, found = scored, f"of {questions} questions with a true answer"
             remedy = "give the questions true answers, set `by: agreement`, or lower `after`"
         if known <= self.after:
-            yield f"`track_record` changes no edge: it has {known} {found}, and begins after {self.after}; {remedy}"
+            why = f"`track_record` changes no edge: it has {known} {found}, and begins after {self.after}"
+            yield Remark(f"{why}; {remedy}", ("after",))
 
 
 def _count_rounds(state: RoundState | None) -> Iterator[Tally]:

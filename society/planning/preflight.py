@@ -21,7 +21,7 @@ from society.retrieval.growing import require_index
 from society.runs.opening import check_thinking, find_prices
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.templates import line_of
-from society.scenario.expand import Society, expand
+from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.load import Folders, Overrides, Source, load_tree
 from society.scenario.models.settings import ThinkingSpec
 from society.scenario.questions import Items, load_items
@@ -85,7 +85,7 @@ class _Preflight:
             try:
                 require_index(measure)
             except SocietyError as error:
-                self._add_error(("memory",), error)
+                self._add_error(("memory", "recall", "by"), error)
         for phase in self.society.phases:
             for j, gate in enumerate(phase.spec.edges.gate):
                 try:
@@ -134,7 +134,7 @@ class _Preflight:
                     config.check_files()
                     missing = config.missing if self.offline else ""
                 if missing:
-                    self._add(("backends", name), f"{missing} is not on this machine; {FETCH}")
+                    self._add(("backends", name, "model"), f"{missing} is not on this machine; {FETCH}")
             except SocietyError as error:
                 self._add_error(("backends", name), error)
 
@@ -184,10 +184,13 @@ class _Preflight:
 
     def _check_adapters(self, known: bool) -> None:
         """Check that the adapters exist and, where the models are `known`, that they can be used."""
-        agents = [agent for phase in self.society.phases for agent in phase.agents.values() if agent.adapter]
-        for group, path, backend in dict.fromkeys((a.group, a.adapter or "", a.backend) for a in agents):
+        found = [
+            (self._find_adapter(phase, plan), plan) for phase in self.society.phases for plan in phase.agents.values()
+        ]
+        used = dict.fromkeys((steps, plan.adapter, plan.backend) for steps, plan in found if plan.adapter)
+        for steps, path, backend in used:
             if not Path(path).exists():
-                self._add(("agents", group), f"there is no adapter {path}; give its file or folder")
+                self._add(steps, f"there is no adapter {path}; give its file or folder")
             if not known or not Path(path).exists():
                 continue
             config = self.society.scenario.backends[backend]
@@ -195,7 +198,12 @@ class _Preflight:
                 with faults_of(config, "check_adapter", f"of the backend {backend!r}"):
                     config.check_adapter(Path(path))
             except SocietyError as error:
-                self._add_error(("agents", group), error)
+                self._add_error(steps, error)
+
+    def _find_adapter(self, phase: PhasePlan, plan: AgentPlan) -> Steps:
+        """Return the steps to the adapter of an agent in a phase: that of the phase, or its own."""
+        bound = [name for name in (plan.name, plan.group) if name in phase.spec.bind and phase.spec.bind[name].adapter]
+        return ("phases", phase.index, "bind", bound[0], "adapter") if bound else ("agents", plan.group, "adapter")
 
     def _check_training(self) -> None:
         """Check that the layers to train exist, and that trainings can start from the agents' adapters."""
@@ -286,10 +294,17 @@ class _Preflight:
 
         said: dict[str, list[str]] = {}
         checks = self._find_checks(said)
-        counts = dict.fromkeys(self.society.scenario.backends, _overestimate)
+        words: list[int] = []
+
+        def count_words(messages: Sequence[ChatMessage], *_: object) -> int:
+            words.append(sum(len(message.content.split()) for message in messages))
+            return _overestimate(messages)
+
+        counts = dict.fromkeys(self.society.scenario.backends, count_words)
         try:
             for poor in (False, True):
                 dry_run(self.society, items.evaluation[0], counts, checks, poor, part=True)
+            self._check_lengths(items, min(filter(None, words), default=0))  # an empty prompt measures the counter
         except TemplateError as error:
             self._add_template_error(error)
         except TurnError as error:
@@ -298,7 +313,18 @@ class _Preflight:
             self._add_error((), error)
         for name, sentences in said.items():
             for sentence in dict.fromkeys(sentences):
-                self._add(("backends", name), sentence, level="warning")
+                self._add(("backends", name, "model"), sentence, level="warning")
+
+    def _check_lengths(self, items: Items, words: int) -> None:
+        """Check that training rows can be as long as a prompt, of which the shortest has this many `words`."""
+        train = self.society.scenario.train
+        if train is None or train.settings.too_long != "drop":
+            return
+        sizes = [len(item.question.split()) for item in items.every]
+        least = words - sizes[0] + min(sizes)
+        if train.settings.max_length <= least:
+            message = f"leaves out every training row: each prompt has at least {least} words; raise it"
+            self._add(("train", "settings", "max_length"), message, level="warning")
 
     def _find_checks(self, said: dict[str, list[str]]) -> dict[str, CheckChat]:
         """Return the checks of chats, by backend. Each change of a chat adds a sentence to the backend's in `said`."""

@@ -25,6 +25,7 @@ from society.core.component import Component
 from society.core.errors import InputError, located
 from society.core.types import Item, Judgement
 from society.scoring.base import AnswerRule, Compare, Court
+from society.tasks.remarks import remark_golds
 
 Steps = tuple[str | int, ...]
 """Keys and indices below the task."""
@@ -180,8 +181,12 @@ class Task(Component, ABC):
         return {}
 
     def remarks(self, items: Sequence[Item]) -> Iterator[str]:
-        """Yield each likely mistake in the loaded questions, with the remedy."""
-        return iter(())
+        """Yield each likely mistake in the loaded questions, with the remedy. `Remark` adds its place.
+
+        By default, these are true answers that the scenario's own `extract` or `equal` cannot read.
+        """
+        if self.answer.model_fields_set & {"extract", "equal"}:
+            yield from remark_golds(self, items, "")
 
     def parse(self, text: str, item: Item) -> str | None:
         """Return the final answer in a model's text, or None if there is none."""

@@ -31,7 +31,7 @@ from society.tasks.base import Task
 from society.tasks.data_files import Wanted, list_files, split_of
 from society.tasks.hub import cached_files
 from society.tasks.layout import Layout, Names
-from society.tasks.readers import Format, Shape, explain_absent
+from society.tasks.readers import Format, Shape, explain_absent, find_form
 from society.tasks.remarks import remark_golds, remark_options, remark_unscored
 from society.tasks.row_source import Place, Plain, RowSource
 from society.tasks.signs import asks_for_sign
@@ -114,6 +114,7 @@ class RowTask(Task):
             yield from remark_unscored(self, source.layout.gold, items)
         if source.layout.has_options:
             yield from remark_options(source, items)
+            yield from super().remarks(items)
         else:
             yield from remark_golds(self, items, "`gold_extract: [statement]` finds it in a sentence")
             yield from source.signs.remarks()
@@ -154,7 +155,7 @@ class LaidOutTask(Layout, RowTask):
         return super().uses_seed or self.draws_options
 
     def open(self) -> RowSource:
-        """Return the rows. Raises `InputError`, too, if the scenario names a field `gold` that no row has."""
+        """Return the rows. Raises `InputError`, too, for a field in `gold` or `hide` that no row has."""
         source = RowSource(
             self.place,
             [self.shape],
@@ -166,6 +167,9 @@ class LaidOutTask(Layout, RowTask):
         )
         if "gold" in self.model_fields_set and self.gold is not None and (row := source.first_without(self.gold)):
             raise explain_absent(row, self.gold, "gold")
+        for i, field in enumerate(self.hide):
+            if (row := source.first_without(field)) is not None:
+                raise explain_absent(row, field, "hide", i)
         return source
 
     def idle(self, facts: TaskFacts) -> Reasons:
@@ -221,7 +225,12 @@ class File(LaidOutTask):
         return Shape(self.read_as, self.rows, self.columns)
 
     def idle(self, facts: TaskFacts) -> Reasons:
-        return {**super().idle(facts), **explain_unused(self.path, self)}
+        reasons = {**super().idle(facts), **explain_unused(self.path, self)}
+        form = self.read_as or (find_form(self.path) if isinstance(self.path, Path) and self.path.is_file() else None)
+        for field, forms in (("columns", ("csv", "tsv")), ("rows", ("json",))):
+            if getattr(self, field) and form is not None and form not in forms:
+                reasons[field] = f"has no effect: the rows of a {form} file are found without it; remove it"
+        return reasons
 
 
 def explain_unused(path: Path | str | None, task: RowTask) -> Reasons:

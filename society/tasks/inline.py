@@ -101,6 +101,7 @@ class Inline(Task):
     def remarks(self, items: Sequence[Item]) -> Iterator[str]:
         """Yield each likely mistake in the true answers, with the remedy."""
         if self.choices:
+            yield from super().remarks(items)
             return
         yield from remark_golds(self, items, "shorten it")
         yield from self._signs.remarks()

@@ -89,6 +89,11 @@ def read_rows(path: Path, shape: Shape) -> Rows:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.", remedy) from error
 
 
+def find_form(path: Path) -> Format | None:
+    """Return the format of a file by the ending of its name; None for another ending."""
+    return _ENDINGS.get(path.suffix.lower())
+
+
 def _find_format(path: Path, form: Format | None, head: bytes) -> Format:
     """Return the format of a file, by the scenario or its ending. Raises `InputError` for formats without a reader."""
     packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
@@ -97,7 +102,7 @@ def _find_format(path: Path, form: Format | None, head: bytes) -> Format:
     for magic, (what, remedy) in _REFUSED.items():
         if head.startswith(magic):
             raise InputError(f"{path}: {what}.", remedy)
-    found = form or _ENDINGS.get(path.suffix.lower())
+    found = form or find_form(path)
     if found is None:
         known = ", ".join(get_args(Format))
         raise InputError(f"{path}: the format of the file is not known by its ending.", f"Set `task.read_as`: {known}.")
@@ -218,7 +223,10 @@ def _read_table(path: Path, file: Iterable[bytes], shape: Shape) -> Rows:
         if not header:
             header = _check_header(path, row)
         elif any(cell.strip() for cell in row):
-            yield _make_row(f"{path}:{number}", number, header, row)
+            made = _make_row(f"{path}:{number}", number, header, row)
+            if isinstance(made, InputError) and shape.columns:
+                made.below = ("columns",)
+            yield made
 
 
 def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from society.answers.decimals import find_sign, with_points
+from society.components.facts import Remark
 from society.core.errors import InputError
 from society.tasks.base import Task
 
@@ -40,9 +41,10 @@ class SignFinder:
         """Yield the reading of numbers whose sign is open, where no other number shows it."""
         if [*self._first] == ["either"]:
             where, text = self._first["either"]
-            yield (
+            yield Remark(
                 f"true answers such as {text!r:.60} ({where}) are {_both(text)}, and the former is used; "
-                "set `answer.decimal` to point or comma"
+                "set `answer.decimal` to point or comma",
+                ("answer",),
             )
 
 

@@ -60,18 +60,24 @@ def data(train: dict[str, Any] | None = None, settings: dict[str, Any] | None = 
 
 
 LORA = [
-    (data(a="pissa"), "agents.a: ", "changes the weights of the base"),
-    (data(b="of the wide"), "agents.b: ", "that layer has 32"),
-    (data({}, {"targets": ["q_proj", "lm_head"]}), "train.settings: ", "lm_head are those of the input embeddings"),
-    (data({}, {"targets": ["embed_tokens"]}), "train.settings: ", "no linear layer"),
+    (data(a="pissa"), "agents.a.adapter: ", "changes the weights of the base"),
+    (data(b="of the wide"), "agents.b.adapter: ", "that layer has 32"),
+    (
+        data({}, {"targets": ["q_proj", "lm_head"]}),
+        "train.settings.targets: ",
+        "lm_head are those of the input embeddings",
+    ),
+    (data({}, {"targets": ["embed_tokens"]}), "train.settings.targets: ", "no linear layer"),
     (data({}, {"targets": ["nose"]}), "train", "nose"),
-    (data({}, {"rank": 8}, a="plain", b="plain"), "train.settings: ", "rank 4, not 8"),
-    (data({}, a="tied", b="tied"), "train.settings: ", "lm_head are those of the input embeddings"),
+    (data({}, {"rank": 8}, a="plain", b="plain"), "train.settings.rank: ", "rank 4, not 8"),
+    (data({}, a="tied", b="tied"), "train.settings.targets: ", "lm_head are those of the input embeddings"),
 ]
 SHARED = data({"learners": {"l": {"phases": ["d"], "turn": "last", "adapter": "shared"}}}, a="plain")
 
 
-@pytest.mark.parametrize(("scenario", "where", "match"), [*LORA, (SHARED, "train: ", "begin with different adapters")])
+@pytest.mark.parametrize(
+    ("scenario", "where", "match"), [*LORA, (SHARED, "train.learners.l: ", "begin with different adapters")]
+)
 def test_what_cannot_be_loaded_or_trained_is_refused_before_a_run(place, tmp_path, scenario, where, match):
     problems = [str(p) for p in society.check(scenario, folder=place) if p.level == "error"]
     assert len(problems) == 1, problems

@@ -52,7 +52,7 @@ def test_a_missing_data_file_is_a_problem(tmp_path: Path) -> None:
 def test_an_invalid_row_is_a_problem(tmp_path: Path) -> None:
     write(tmp_path, *ROWS, {"question": "?", "answer": {}})
     [problem] = check(tmp_path)
-    assert problem.startswith("task: ")
+    assert problem.startswith("task.path: ")
     assert "rows.jsonl:3: the row has a JSON object" in problem
 
 
@@ -64,10 +64,10 @@ def test_every_invalid_row_is_a_problem_and_the_rows_that_are_not_used_are_warni
     assert lines == [*range(3, 23)]
     assert sum("rows.jsonl: 5 more rows cannot be used" in problem for problem in found) == 1
     assert len(found) == 21
-    assert all(problem.startswith("task: ") for problem in found)
+    assert all(problem.startswith("task.path: ") for problem in found)
     limited = check(tmp_path, task={"kind": "jsonl", "path": "rows.jsonl", "limit": 2})
     assert len(limited) == 21
-    assert all(problem.startswith("warning: task: ") for problem in limited)
+    assert all(problem.startswith("warning: task.path: ") for problem in limited)
 
 
 def test_a_repeated_question_with_another_answer_is_one_problem(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_repeated_question_with_another_answer_is_one_problem(tmp_path: Path) 
 
 def test_a_question_without_a_true_answer_is_a_warning(tmp_path: Path) -> None:
     write(tmp_path, *ROWS, {"question": "?"})
-    assert check(tmp_path) == ["warning: task: 1 of 3 questions have no true answer, and are not scored"]
+    assert check(tmp_path) == ["warning: task.path: 1 of 3 questions have no true answer, and are not scored"]
 
 
 def test_a_data_set_named_as_a_kind_gets_its_spelling(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_data_set_named_as_a_kind_gets_its_spelling(tmp_path: Path) -> None:
 
 def test_repeated_questions_are_a_warning(tmp_path: Path) -> None:
     write(tmp_path, *ROWS, ROWS[0])
-    assert check(tmp_path) == ["warning: task: 1 repeated question is left out; each question is used once"]
+    assert check(tmp_path) == ["warning: task.path: 1 repeated question is left out; each question is used once"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_repeated_questions_are_a_warning(tmp_path: Path) -> None:
 )
 def test_a_missing_model_is_a_problem(tmp_path: Path, kind: str, model: str) -> None:
     [problem] = check(tmp_path, backends={"m": {"kind": kind, "model": model}})
-    assert problem.startswith("backends.m: ")
+    assert problem.startswith("backends.m.model: ")
     assert model.partition(":")[2] in problem
 
 

@@ -406,12 +406,12 @@ FOUND: list[tuple[str, list[Change], str]] = [
         phase(agents=["a"], reads=["h"]),
     ),
     case(
-        "phases.two.topology",
+        "phases.two.topology.redraw",
         "drawn for each sample, but there is one",
         put("phases.two.topology", {"kind": "erdos_renyi", "p": 0.5, "redraw": ["sample"]}),
     ),
     case(
-        "phases.three.topology",
+        "phases.three.topology.redraw",
         "drawn for each phase, but there is one",
         only(topology={"kind": "erdos_renyi", "p": 0.5, "redraw": ["phase"]}, rounds=2),
     ),

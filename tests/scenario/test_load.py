@@ -284,10 +284,10 @@ def test_a_role_must_be_said_where_there_are_several(write: Write) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "path", "ability"),
     [
-        ("    prompt: |", "    choices: [a, b]\n    prompt: |", "agents.debater.backend", "choices"),
-        ("count: 3", "adapter: a.gguf", "agents.debater.backend", "adapters"),
-        ("rounds: 2", "bind: {debater-2: {adapter: a.gguf}}", "agents.debater.backend", "adapters"),
-        ("rounds: 2", "schedule: moderated\n    moderator: debater-1", "agents.debater.backend", "choices"),
+        ("    prompt: |", "    choices: [a, b]\n    prompt: |", "roles.solver.choices", "choices"),
+        ("count: 3", "adapter: a.gguf", "agents.debater.adapter", "adapters"),
+        ("rounds: 2", "bind: {debater-2: {adapter: a.gguf}}", "phases.debate.bind.debater-2.adapter", "adapters"),
+        ("rounds: 2", "schedule: moderated\n    moderator: debater-1", "phases.debate.moderator", "choices"),
     ],
 )
 def test_a_backend_must_be_able_to_do_what_is_asked(

@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from society.components.facts import Remark
 from society.components.metrics.base import (
     Debate,
     Metric,
@@ -57,7 +58,7 @@ class SampleMetric(Metric):
             yield "compares samples, but each question has one; set `samples: 2` or more, or remove it"
         elif too_many := [k for k in self.k if k > samples]:
             why = f"has no number for k = {too_many[0]}: each question has {samples} samples"
-            yield f"{why}; lower `k`, or raise `samples`"
+            yield Remark(f"{why}; lower `k`, or raise `samples`", ("k",))
 
     def count(self, question: Question) -> Totals:
         totals: Sums = defaultdict(float)

@@ -179,11 +179,12 @@ class _Checker(Collector):
         if speakers(self.scenario, i, self.known) or (groups and not phase.agents):
             return
         if phase.agents:
-            self.add(("phases", i), "has no speakers; name agents of the scenario in `agents`")
+            self.add(("phases", i, "agents"), "has no speakers; name agents of the scenario in `agents`")
             return
         less = "remove a name from `reads`, or " if phase.reads else ""
         message = "has no speakers: `reads` and other tasks (summarizer, moderator, ranker) leave no agent"
-        self.add(("phases", i), f"{message}; {less}add another agent to the scenario's `agents`")
+        steps: Steps = ("phases", i, "reads") if phase.reads else ("phases", i)
+        self.add(steps, f"{message}; {less}add another agent to the scenario's `agents`")
 
     def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
         """Check that no moderator, no agent on edges and no helper of a controller also speaks in the phase."""
@@ -193,9 +194,8 @@ class _Checker(Collector):
             named += [(("controllers", j, field), name) for field, name in controller.helpers().items()]
         for name in self.judges:
             if speaking.intersection(self.known.get(name, ())):
-                self.add(
-                    ("phases", i), f"{show(name)} judges answers in `task.answer`, so it cannot speak; remove it here"
-                )
+                why = f"{show(name)} judges answers in `task.answer`, so it cannot speak; remove it here"
+                self.add(("phases", i, "agents") if phase.agents else ("phases", i), why)
         for below, name in named:
             if speaking.intersection(self.known.get(name, ())):
                 self.add(
@@ -230,19 +230,23 @@ class _Checker(Collector):
                 role = next((layer.role for layer in layers if layer.role), next(iter(self.scenario.roles)))
                 backend = next((layer.backend for layer in layers if layer.backend), next(iter(self.scenario.backends)))
                 if role in self.scenario.roles and self.scenario.roles[role].choices:
-                    self._need(group, backend, "choices", "its role has `choices`")
+                    self._need(group, backend, "choices", "its role has `choices`", ("roles", role, "choices"))
                 if phase.schedule == "moderated" and phase.moderator in (group, name):
-                    self._need(group, backend, "choices", f"it moderates the phase {phase.name!r}")
+                    why = f"it moderates the phase {phase.name!r}"
+                    self._need(group, backend, "choices", why, ("phases", i, "moderator"))
                 if any(layer.adapter for layer in layers):
-                    self._need(group, backend, "adapters", "it has an `adapter`")
+                    bound = (key for key in (name, group) if key in phase.bind and phase.bind[key].adapter)
+                    above: Steps = next((("phases", i, "bind", key) for key in bound), ("agents", group))
+                    self._need(group, backend, "adapters", "it has an `adapter`", (*above, "adapter"))
 
-    def _need(self, agent: str, backend: str, ability: Ability, why: str) -> None:
+    def _need(self, agent: str, backend: str, ability: Ability, why: str, cause: Steps) -> None:
+        """Add a problem if a backend lacks an ability, at the agent's `backend`, or at the `cause` if it names none."""
         config = self.scenario.backends.get(backend)
         if config is None or ability in config.abilities:
             return
         able = tuple(kind for kind, cls in kinds("backend").items() if ability in getattr(cls, "abilities", ()))
         self.add(
-            ("agents", agent, "backend"),
+            ("agents", agent, "backend") if self.scenario.agents[agent].backend else cause,
             f"the agent {agent!r} needs {ability} ({why}), which its backend {backend!r} "
             "does not support; use a backend of another kind",
             value=backend,

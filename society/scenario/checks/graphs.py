@@ -28,7 +28,7 @@ from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, problem_at
 from society.scenario.schema.words import describe
-from topologies.base import Topology, each_part, placed_parts
+from topologies.base import Topology, each_part, each_place
 from topologies.edges import MOST_EDGES, limit_edges
 
 if TYPE_CHECKING:
@@ -65,13 +65,6 @@ def _inner_first(scenario: Scenario) -> list[str]:
     """Return the names in `topologies`, each after the names of which its graph is made."""
     uses = {name: references(topology) for name, topology in scenario.topologies.items()}
     return [*TopologicalSorter(uses).static_order()]
-
-
-def _each_place(topology: Topology, below: Steps) -> Iterator[tuple[Steps, Topology]]:
-    """Yield the parts of a topology at any depth and then the topology itself, each with its steps."""
-    for steps, part in placed_parts(topology):
-        yield from _each_place(part, (*below, *steps))
-    yield below, topology
 
 
 class _Checked:
@@ -112,7 +105,7 @@ class _Checked:
 
     def _check_idle(self, topology: Topology, below: Steps, phase: str) -> Iterator[Problem]:
         """Yield fields of a topology and its parts that change nothing."""
-        for steps, part in _each_place(topology, below):
+        for steps, part in each_place(topology, below):
             if part.reference():  # checked at the name
                 continue
             resolved = self.graphs.resolve(part, phase)
@@ -133,7 +126,7 @@ class _Checked:
 
     def _check_edges(self, topology: Topology, below: Steps) -> Iterator[Problem]:
         """Yield problems of names and attributes of explicit edges, each at its own place, in parts, too."""
-        for steps, part in _each_place(topology, below):
+        for steps, part in each_place(topology, below):
             yield from self._check_own_edges(part, steps)
 
     def _check_own_edges(self, topology: Topology, below: Steps) -> Iterator[Problem]:

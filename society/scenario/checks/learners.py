@@ -47,7 +47,7 @@ def _check_names(scenario: Scenario, spec: TrainSpec) -> Found:
 def _check_questions(scenario: Scenario, spec: TrainSpec) -> Found:
     if spec.task is None and scenario.task.limit is None:
         message = "needs `limit`, so that the training questions can follow the evaluation questions"
-        yield ("train",), message, {"key": True}
+        yield ("task",), message, {"key": True}
 
 
 def _check_speakers(scenario: Scenario, spec: TrainSpec) -> Found:

@@ -11,7 +11,7 @@ from society.scenario.members import references
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, problem_at
-from topologies.base import Topology, each_part
+from topologies.base import Topology, each_part, each_place
 
 MOST_PARTS = 100
 """Maximum number of topologies of which a named graph is made, at any depth."""
@@ -32,11 +32,12 @@ def check_references(scenario: Scenario, root: Node) -> Iterator[Problem]:
         if steps[0] == "phases" and not reported and _size(topology, sizes) > MOST_PARTS:
             message = f"is made of more than {MOST_PARTS} topologies; combine fewer"
             yield problem_at(root, steps, message)
-        for name in references(topology):
-            if name not in names:
+        for below, part in each_place(topology):
+            name = part.reference()
+            if name and name not in names:
                 yield problem_at(
                     root,
-                    steps,
+                    (*steps, *below),
                     f"there is no graph {show(name)} in `topologies`",
                     value=name,
                     allowed=names,

@@ -52,7 +52,10 @@ def _expand(name: str, spec: Node, folders: Sequence[Path], problems: list[Probl
         if isinstance(link.value, list):
             raise UnreadableError(link.key, "is the path of a file; write a list of personas as `persona`")
         if "persona" in spec.value:
-            raise UnreadableError(link.key, "cannot stand beside `persona`; remove one of them")
+            later = next(name for name in reversed(spec.value) if name in ("persona", "personas"))
+            raise UnreadableError(
+                spec.value[later].key, "`personas` and `persona` exclude each other; remove one of them"
+            )
         rows = _read(link, folders, problems)
     except UnreadableError as error:
         problems.append(replace(error.problem, path=f"agents.{name}.personas"))

@@ -143,12 +143,33 @@ def _check_repeats(flow: Flow) -> Iterator[Finding]:
     if flow.scenario.samples > 1 and not drawn:
         message = "repeats identical debates: every temperature is 0; raise a temperature, or remove it"
         yield Finding(("samples",), message)
-    if any(phase.ties is None or phase.arriving for phase in flow.phases):
-        return
     for name, spec in flow.scenario.agents.items():
-        roles = {plan.role for _, plan in flow.plans(flow.society.members[name])}
-        bound = any(agent in phase.spec.bind for phase in flow.phases for agent in flow.society.members[name])
-        told_apart = any(find_use(role).variables & {"name", "persona"} for role in roles)
-        if spec.count > 1 and roles and not told_apart and not bound:
-            message = "gives identical replies: every temperature is 0, and no agent reads another; raise a temperature"
+        members = flow.society.members[name]
+        roles = {plan.role for _, plan in flow.plans(members)}
+        bound = any(agent in phase.spec.bind for phase in flow.phases for agent in members)
+        told_apart = any(
+            find_use(role).variables & {"name", "persona", "readers"} or find_use(role).shows("sender")
+            for role in roles
+        )
+        alike = all(_read_alike(phase, frozenset(members)) for phase in flow.phases)
+        if spec.count > 1 and roles and not told_apart and not bound and alike and not drawn:
+            message = "gives identical replies: every temperature is 0, and all read alike; raise a temperature"
             yield Finding(("agents", name, "count"), message)
+
+
+def _read_alike(phase: PhaseFlow, group: frozenset[str]) -> bool:
+    """Return whether all agents of a group that speak in a phase read equally many of the group, and the same others.
+
+    Then their prompts are equal, if those of the group have said the same.
+    """
+    if phase.ties is None or phase.plan.spec.within is not None or phase.moderated:
+        return False
+    own: dict[str, int] = dict.fromkeys(group & phase.speaking, 0)
+    others: dict[str, set[str]] = {name: set() for name in own}
+    for tie in phase.arriving:
+        if tie.reader in own and tie.sender not in group:
+            others[tie.reader].add(tie.sender)
+        elif tie.reader in own and tie.sender != tie.reader:
+            own[tie.reader] += 1
+    in_turn = phase.spec.schedule != "simultaneous" and any(own.values())
+    return not in_turn and len(set(own.values())) <= 1 and len(set(map(frozenset, others.values()))) <= 1

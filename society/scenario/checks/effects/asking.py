@@ -10,7 +10,7 @@ from society.components.facts import LabelFacts, TaskFacts, listing
 from society.components.faults import faults_of
 from society.components.labels.base import LabelRule
 from society.scenario.checks.effects.findings import Finding
-from society.scenario.checks.effects.flow import Flow
+from society.scenario.checks.effects.flow import Flow, least_of
 from society.scenario.checks.effects.prompts import find_use
 from society.scenario.checks.effects.rules import explain
 from society.scenario.members import agents_of
@@ -59,7 +59,12 @@ def _check_extract(task: Task, extract: Sequence[Extractor], steps: Steps) -> It
 
 
 def check_limits(flow: Flow) -> Iterator[Finding]:
-    """Yield a limit of dollars where every model is free."""
+    """Yield a limit of dollars where every model is free, and one of tokens that a debate exceeds."""
+    limit, last = flow.scenario.limits.tokens, flow.phases[-1]
+    least = last.least + least_of(last)
+    if limit is not None and limit < least:
+        message = f"ends the run in its first debate: the debate has at least {least} turns; raise it"
+        yield Finding(("limits", "tokens"), message)
     used = {plan.backend for _, plan in flow.plans()}
     prices = [flow.scenario.backends[name].find_price() for name in used]
     if flow.scenario.limits.dollars is not None and all(price == FREE for price in prices):
@@ -68,10 +73,16 @@ def check_limits(flow: Flow) -> Iterator[Finding]:
 
 
 def check_backends(flow: Flow) -> Iterator[Finding]:
-    """Yield options of backends without effect."""
+    """Yield options of backends without effect, and contexts without room for a prompt."""
     for name, config in flow.scenario.backends.items():
         for path, why in config.idle().items():
             yield Finding(("backends", name, *path), why)
+        longest = max((plan.sampling.max_tokens for _, plan in flow.plans() if plan.backend == name), default=0)
+        if config.stated_context is not None and config.stated_context <= longest:
+            message = (
+                f"leaves no token for a prompt: `max_tokens` is {longest} and counts, too; raise it, or lower that"
+            )
+            yield Finding(("backends", name, "context"), message)
 
 
 def check_training(flow: Flow) -> Iterator[Finding]:
@@ -86,7 +97,7 @@ def check_training(flow: Flow) -> Iterator[Finding]:
                 yield Finding(("train", field), message)
     if spec.guard is not None and spec.iterations <= spec.guard.patience:
         message = f"cannot act within {spec.iterations} iterations; raise `iterations`, or lower `patience`"
-        yield Finding(("train", "guard"), message)
+        yield Finding(("train", "guard", "patience"), message)
     if spec.guard is not None and spec.guard.signal == "corrected" and not _speak_twice(flow):
         message = "changes nothing: every voter speaks once, so nothing is corrected; set `signal: agreement`"
         yield Finding(("train", "guard", "signal"), message)
@@ -94,6 +105,11 @@ def check_training(flow: Flow) -> Iterator[Finding]:
         if after > spec.iterations:
             message = f"is never reached: there are {spec.iterations} iterations; raise `iterations`, or remove it"
             yield Finding(("train", "evaluate", i), message)
+    if isinstance(spec.evaluate, int) and spec.evaluate > spec.iterations > 1:
+        message = (
+            f"has no effect: there are {spec.iterations} iterations, and the first and the last are evaluated anyway"
+        )
+        yield Finding(("train", "evaluate"), f"{message}; lower it, or remove it")
     if spec.task is not None and "questions" in spec.model_fields_set:
         message = "is not used: the `limit` of `train.task` determines the number; remove it"
         yield Finding(("train", "questions"), message)

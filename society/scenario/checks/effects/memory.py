@@ -101,6 +101,9 @@ def _check_recall(flow: Flow, steps: Steps, memory: MemorySpec) -> Iterator[Find
     for field, weight in (("decay", "recency"), ("since", "recency"), ("by", "relevance"), ("query", "relevance")):
         if field in given and not getattr(recall, weight):
             yield Finding((*steps, field), f"has no effect: `{weight}` is 0; raise it, or remove this")
+    if recall.window is not None and recall.window < recall.most and {"window", "most"} <= given:
+        message = f"exceeds `window`, which leaves {recall.window} memories to recall; lower it, or raise `window`"
+        yield Finding((*steps, "most"), message)
     if recall.query == "heard" and not any(phase.arriving or phase.ties is None for phase in flow.phases):
         yield Finding((*steps, "query"), "has no effect: no agent reads another; set `topology`, or remove it")
     if recall.same and (flow.scenario.sequence.over == "questions" or flow.scenario.samples == 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from society.components.facts import listing
 from society.scenario.checks.effects.findings import Finding
@@ -12,7 +12,7 @@ from society.scenario.checks.effects.rules import uses_weights
 from society.scenario.expand import is_random
 from society.scenario.models.phases import EdgeView
 from society.scenario.reading.tree import Steps
-from topologies.base import Occasion, Topology
+from topologies.base import Occasion, Topology, each_place
 
 SENDERS = "{% for message in heard %}{{ message.sender }}{% endfor %}"
 LOOP = "{% for message in heard %}{{ message.text }}{% endfor %}"
@@ -25,7 +25,8 @@ def check_reading(flow: Flow) -> Iterator[Finding]:
     """Yield messages that no agent reads and settings of reading without effect, phase by phase."""
     for phase in flow.phases:
         unweighed = EARLIER if flow.scenario.decision.reads_weights else UNWEIGHED
-        yield from _Reading(phase, "" if uses_weights(flow, phase) else f"{unweighed}, or add {WEIGHTS}").check()
+        why = "" if uses_weights(flow, phase) else f"{unweighed}, or add {WEIGHTS}"
+        yield from _Reading(phase, why, flow.scenario.topologies).check()
     yield from _check_occasions(flow)
 
 
@@ -41,18 +42,19 @@ def _check_occasions(flow: Flow) -> Iterator[Finding]:
         steps: Steps = ("phases", phase.index)
         places += [((*steps, "topology"), phase.spec.topology), ((*steps, "within"), phase.spec.within)]
     for steps, topology in places:
-        occasions = topology.occasions() if topology is not None else ()
-        for occasion, remedy in remedies.items():
-            if occasion in occasions:
-                message = f"is drawn for each {occasion}, but there is one; {remedy}, or remove it from `redraw`"
-                yield Finding(steps, message)
+        parts = [*each_place(topology, steps)] if topology is not None else []
+        for below, part in parts:
+            inner = [occasion for piece in part.parts() for occasion in piece.occasions()]
+            for occasion in part.occasions() - set(inner) & remedies.keys():
+                message = f"is drawn for each {occasion}, but there is one; {remedies[occasion]}, or remove it here"
+                yield Finding((*below, "redraw"), message)
 
 
 class _Reading:
     """Checks of the messages in one phase."""
 
-    def __init__(self, phase: PhaseFlow, unweighed: str) -> None:
-        self.phase, self.spec = phase, phase.spec
+    def __init__(self, phase: PhaseFlow, unweighed: str, named: Mapping[str, Topology]) -> None:
+        self.phase, self.spec, self.named = phase, phase.spec, named
         self.unweighed = unweighed  # why weights have no effect
         self.steps: Steps = ("phases", phase.index)
         self.given = phase.spec.model_fields_set
@@ -183,7 +185,19 @@ class _Reading:
         if drawn and self.unweighed:
             topology = self.spec.topology
             field = "within" if topology is None or topology.declared_edges() else "topology"
-            yield self._at(field, message=f"has weights of edges without effect: {self.unweighed}")
+            steps = self._find_weight(getattr(self.spec, field), (*self.steps, field))
+            yield Finding(steps, f"has weights of edges without effect: {self.unweighed}")
+
+    def _find_weight(self, topology: Topology, steps: Steps) -> Steps:
+        """Return the steps to the first weight that a topology writes out, in named graphs, too, or to the topology."""
+        for below, part in each_place(topology, steps):
+            named = self.named.get(part.reference())
+            if named is not None and (found := self._find_weight(named, at := ("topologies", part.reference()))) != at:
+                return found
+            for j, edge in enumerate(part.declared_edges()):
+                if len(edge) == 3 and "weight" in edge[2]:
+                    return (*below, "edges", j, 2, "weight")
+        return steps
 
     def _check_field(self, below: Steps, field: str, ties: list[Tie]) -> Iterator[Finding]:
         view = ties[0].view

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from society.components.controllers import Controller
 from society.components.decisions.base import DecisionRule
@@ -185,6 +186,7 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         numeric=_is_numeric(flow),
         read=frozenset(turns) & _read(flow, frozenset(turns)),
     )
+    yield from _check_lonely(flow, turns)
     if type(decision).read_answer is not DecisionRule.read_answer and _may_skip_ballots(flow):
         message = "reads ballots, but the phase in which they are written may be skipped; then no vote can be read"
         yield Finding(steps, f"{message}: let the last phase always take place, or use another rule", "error")
@@ -192,6 +194,25 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         undecided, idle = decision.undecided(facts), decision.idle(facts)
     yield from explain(steps, decision, undecided, error=True)
     yield from explain(steps, decision, {} if undecided else idle)
+
+
+def _check_lonely(flow: Flow, turns: Mapping[str, int]) -> Iterator[Finding]:
+    """Yield the last phase of the only voter, if it reads nobody: the others then speak in vain."""
+    alone = next(iter(turns)) if len(turns) == 1 else ""
+    phases = [phase for phase in flow.phases if alone in phase.speaking]
+    others = {name for phase in flow.phases for name in phase.speaking} - {alone}
+    if not alone or not phases or not others:
+        return
+    if any(map(partial(_hears, alone), phases)):
+        return
+    if not any({"candidates", "memories"} & phase.use(alone).variables for phase in phases):
+        message = f"decides alone, and reads no other agent: {alone!r} needs `reads`, or a `topology`, in this phase"
+        yield Finding(("phases", phases[-1].index, "agents"), message)
+
+
+def _hears(agent: str, phase: PhaseFlow) -> bool:
+    """Return whether an agent may read another one in a phase. True if the graph is too large to check."""
+    return phase.ties is None or any(tie.reader == agent and tie.sender != agent for tie in phase.ties)
 
 
 def _read(flow: Flow, voters: frozenset[str]) -> frozenset[str]:

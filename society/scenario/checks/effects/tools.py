@@ -41,7 +41,7 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: Plans) -> Iterator
         yield Finding(("roles", name), "uses `tools`, but none of its agents has any; set `tools`", key=True)
     if any(plan.role.choices or (phase.moderated and plan.name == phase.spec.moderator) for phase, plan in equipped):
         message = "cannot be called: each reply of the agent is one of a list; remove `tools`, or `choices`"
-        yield Finding(("roles", name), message, "error", key=True)
+        yield Finding(("roles", name, "tools"), message, "error", key=True)
     if any(plan.sampling.stop for _, plan in equipped):
         message = (
             "its calls in plain text are refused: a stop text may cut a call; remove `stop` of sampling, or `tools`"
