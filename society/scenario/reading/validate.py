@@ -19,7 +19,7 @@ from society.scenario.models.scenario import Scenario
 from society.scenario.models.settings import NAME_RULE, SamplingSpec
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, existing, find_node, find_place, write_path
-from society.scenario.schema.words import describe, find_schemas, list_keys, list_options
+from society.scenario.schema.words import describe, find_home, find_schemas, list_keys, list_options
 from society.tasks.datasets import DATASETS
 
 if TYPE_CHECKING:
@@ -160,6 +160,9 @@ def _explain_key(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     name, colon, value = key.partition(":")
     if colon and node.value is None:
         message = f"unknown key {show(key)}; a colon needs a space after it: `{name}: {value}`"
+        return make_problem(node.key, path, message, value=key)
+    if home := find_home(root, steps):
+        message = f"unknown key {show(key)} here; write it as `{write_path(root, home)}`, or remove it"
         return make_problem(node.key, path, message, value=key)
     near = find_near(key, allowed)
     return make_problem(node.key, path, f"unknown key {show(key)}", value=key, allowed=allowed, suggestion=near)

@@ -54,9 +54,22 @@ def list_keys(root: Node, steps: Steps) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for schema in find_schemas(root, steps) for key in schema.get("properties", ())))
 
 
+def find_home(root: Node, steps: Steps) -> Steps:
+    """Return the steps to a key of this name in a mapping beside the key, or one level above it; () if there is none.
+
+    The last step is a key that its own mapping does not allow.
+    """
+    *above, key = steps
+    beside = (name for name in list_keys(root, tuple(above)) if key in list_keys(root, (*above, name)))
+    if found := next(beside, None):
+        return (*above, found, key)
+    higher = tuple(above[:-1])
+    return (*higher, key) if above and key in list_keys(root, higher) else ()
+
+
 def list_options(schemas: list[Schema]) -> tuple[str, ...]:
     """Return the texts that are allowed as a value, if the schema lists them."""
-    return tuple(str(option) for schema in schemas for option in schema.get("enum", ()))
+    return tuple(dict.fromkeys(str(option) for schema in schemas for option in schema.get("enum", ())))
 
 
 def describe(schemas: list[Schema]) -> str:
