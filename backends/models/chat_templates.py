@@ -141,7 +141,9 @@ def _date_function(date: object) -> Callable[[str], str]:
         return datetime.fromisoformat(str(date)).strftime
     except ValueError:
         raise InputError(
-            f"The template argument strftime_now is {date!r:.80}, which is no date.", "Write it as 2026-01-31."
+            f"The template argument strftime_now is {date!r:.80}, which is no date.",
+            "Write it as 2026-01-31.",
+            ("template_args", "strftime_now"),
         ) from None
 
 

@@ -100,7 +100,7 @@ MISTAKES = [
     ("{personas: peple.csv}", "people.yaml:7:", "does not exist"),
     ("{personas: ../people.csv}", "people.yaml:7:", "outside the folders"),
     ("{personas: people.xlsx}", "people.yaml:7:", "is no file of personas"),
-    ("{personas: people.csv, persona: x}", "people.yaml:7:", "cannot stand beside `persona`"),
+    ("{personas: people.csv, persona: x}", "people.yaml:7:", "exclude each other"),
     ("{personas: short.csv}", "short.csv:3:", "the row has 1 cells"),
     ("{personas: twice.csv}", "twice.csv:1:", "twice"),
     ("{personas: empty.csv}", "people.yaml:7:", "has no personas"),

@@ -161,8 +161,8 @@ def _explain_key(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     if colon and node.value is None:
         message = f"unknown key {show(key)}; a colon needs a space after it: `{name}: {value}`"
         return make_problem(node.key, path, message, value=key)
-    if home := find_home(root, steps):
-        message = f"unknown key {show(key)} here; write it as `{write_path(root, home)}`, or remove it"
+    if right := find_home(root, steps):
+        message = f"unknown key {show(key)} here; write it as `{write_path(root, right)}`, or remove it"
         return make_problem(node.key, path, message, value=key)
     near = find_near(key, allowed)
     return make_problem(node.key, path, f"unknown key {show(key)}", value=key, allowed=allowed, suggestion=near)
