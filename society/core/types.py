@@ -309,6 +309,11 @@ class Turn:
     calls: tuple[ToolCall, ...] = ()
 
     @property
+    def round(self) -> int:
+        """Round of the turn, from 1 within its phase, as prompts show it in `own`."""
+        return self.id.round
+
+    @property
     def is_shown(self) -> bool:
         """Return whether readers may be shown the turn: it did not fail, and has a text."""
         return self.status == "ok" and bool(self.text.strip())

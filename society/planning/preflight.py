@@ -20,6 +20,8 @@ from society.planning.chats import find_check
 from society.retrieval.growing import require_index
 from society.runs.opening import check_thinking, find_prices
 from society.scenario.binding import AgentPlan
+from society.scenario.checks.effects.flow import follow
+from society.scenario.checks.prompts.report import check_prompts
 from society.scenario.checks.templates import line_of
 from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.load import Folders, Overrides, Source, load_tree
@@ -52,14 +54,14 @@ def check(
     scenario, root, problems = load_tree(source, overrides, allow, folder)
     if scenario is None or root is None or any(problem.level == "error" for problem in problems):
         return problems
-    return sort_problems([*problems, *_Preflight(expand(scenario), root, offline).check()])
+    return sort_problems([*problems, *_Preflight(expand(scenario), root, problems, offline).check()])
 
 
 class _Preflight:
-    """Checks of a valid scenario that read its files. `problems` collects what they find."""
+    """Checks of a valid scenario that read its files. `problems` collects what they find; `known` was found before."""
 
-    def __init__(self, society: Society, root: Node, offline: bool = False) -> None:
-        self.society, self.root, self.offline = society, root, offline
+    def __init__(self, society: Society, root: Node, known: Sequence[Problem], offline: bool = False) -> None:
+        self.society, self.root, self.known, self.offline = society, root, known, offline
         self.problems: list[Problem] = []
 
     def check(self) -> list[Problem]:
@@ -76,6 +78,7 @@ class _Preflight:
         items = self._load_items()
         if items is not None:
             self._check_choices(items.evaluation)
+            self._check_variables(items.every)
             self._check_prompts(items)
         return self.problems
 
@@ -326,6 +329,12 @@ class _Preflight:
             message = f"leaves out every training row: each prompt has at least {least} words; raise it"
             self._add(("train", "settings", "max_length"), message, level="warning")
 
+    def _check_variables(self, items: Sequence[Item]) -> None:
+        """Check the values of variables in prompts that depend on the questions. The others were checked before."""
+        known = {(problem.path, problem.line, problem.column) for problem in self.known}
+        found = check_prompts(follow(self.society.scenario), self.root, items)
+        self.problems += [one for one in found if (one.path, one.line, one.column) not in known]
+
     def _find_checks(self, said: dict[str, list[str]]) -> dict[str, CheckChat]:
         """Return the checks of chats, by backend. Each change of a chat adds a sentence to the backend's in `said`."""
         if any(problem.level == "error" for problem in self.problems):
@@ -345,6 +354,8 @@ class _Preflight:
         node = find_node(self.root, error.field)
         place = line_of(node, error.line) if error.line else node.place
         cause = error.cause.removeprefix(f"{'.'.join(error.field)}, ")
+        if any(one.level == "error" and (one.file, one.line) == (place.file, place.line) for one in self.problems):
+            return  # the check of variables has found the reason
         self.problems.append(make_problem(place, write_path(self.root, error.field), f"{cause} {error.remedy}"))
 
 

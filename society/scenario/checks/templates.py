@@ -13,7 +13,7 @@ from society.core.problems import Place, Problem, find_near, make_problem, show
 from society.core.templating.prompts import list_filters, list_tests, parse_template
 from society.scenario.checks.variables import VARIABLES
 from society.scenario.models.scenario import Scenario
-from society.scenario.reading.source import Node, PathText
+from society.scenario.reading.source import Node, PathText, Written
 from society.scenario.reading.tree import Steps, find_node, write_path
 
 _BRACED = re.compile(r"(?<!\{)\{\s*(" + "|".join(VARIABLES) + r")\s*\}(?!\})")
@@ -118,8 +118,35 @@ def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Pr
             )
 
 
-def line_of(node: Node, number: int) -> Place:
-    """Return the place of a line of a template: its own line for a literal block, else the start of the text."""
-    if node.style != "|":
+def line_of(node: Node, number: int, text: str = "") -> Place:
+    """Return the place of `text` in a line of a template, or of the line; the start of a template without a file.
+
+    In a folded or quoted text, lines of the file are not those of the template. So the occurrences of `text`, or else
+    of the line's first word, are counted.
+    """
+    written = node.written
+    if written is None or not node.place.line:
         return node.place
-    return replace(node.place, line=node.place.line + number, column=1)
+    if node.style == "|":
+        raw = written.lines[number] if number < len(written.lines) else ""
+        column = raw.find(text) if text in raw else len(raw) - len(raw.lstrip())
+        return replace(written.place, line=written.place.line + number, column=column + 1)
+    lines = str(node.value).split("\n")
+    line = lines[number - 1] if number <= len(lines) else ""
+    text = text if text and text in line else next(iter(line.split()), "")
+    earlier = "\n".join(lines[: number - 1]).count(text)
+    return _find_occurrence(written, text, earlier) if text else written.place
+
+
+def _find_occurrence(written: Written, text: str, earlier: int) -> Place:
+    """Return the place of a text in the lines of a file, after this number of earlier occurrences."""
+    for i, raw in enumerate(written.lines):
+        start = written.place.column - 1 if i == 0 else 0
+        count = raw.count(text, start)
+        if count > earlier:
+            column = start
+            for _ in range(earlier + 1):
+                column = raw.index(text, column) + 1
+            return replace(written.place, line=written.place.line + i, column=column)
+        earlier -= count
+    return written.place

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,19 @@ class PathText(str):
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A text as the file has it: its lines, from the one with the first character of the value or its `|`."""
+
+    place: Place
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A value with its place. `key` is the place of its key in a mapping.
 
-    `size` is the number of nodes in the value, with aliases expanded.
+    `size` is the number of nodes in the value, with aliases expanded. `written` is set for texts that may be templates.
+    An alias has the place of the alias, and what its anchor's text has.
     """
 
     value: Any  # None, bool, int, float, str, dict[str, Node] or list[Node]
@@ -51,6 +61,7 @@ class Node:
     key: Place
     size: int = 1
     style: str = ""  # "|" or ">" for block text
+    written: Written | None = None
 
     def plain(self) -> Any:
         """Return the value as plain Python data."""
@@ -104,7 +115,7 @@ def compose(text: str, file: str, problems: list[Problem]) -> Node:
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the C parser is much faster where it is compiled in
     try:
-        return _Composer(loader(text), file, problems).compose_document()
+        return _Composer(loader(text), text, file, problems).compose_document()
     except yaml.MarkedYAMLError as error:
         place, message = explain(error, text, file)
         problems[:] = [problem for problem in problems if problem.line != place.line]  # from the same cause
@@ -118,8 +129,8 @@ def compose(text: str, file: str, problems: list[Problem]) -> Node:
 class _Composer:
     """Composer of nodes from the events of a parser. Its recursion is at most `DEEPEST` deep."""
 
-    def __init__(self, parser: Any, file: str, problems: list[Problem]) -> None:
-        self.parser, self.file, self.problems = parser, file, problems
+    def __init__(self, parser: Any, text: str, file: str, problems: list[Problem]) -> None:
+        self.parser, self.text, self.file, self.problems = parser, text, file, problems
         self.anchors: dict[str, Node | None] = {}  # None while the value of the anchor is being composed
         self.budget = MOST_NODES
 
@@ -193,7 +204,19 @@ class _Composer:
         plain = not event.style and event.tag is None
         value = self._resolve(event.value, place) if plain else event.value
         size = self._count(1 + len(event.value) // 100, place)
-        return Node(value, place, place, size, event.style if event.style in ("|", ">") else "")
+        style = event.style if event.style in ("|", ">") else ""
+        return Node(value, place, place, size, style, self._written(event, place))
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.text.split("\n")
+
+    def _written(self, event: Any, place: Place) -> Written | None:
+        """Return the lines of a text that may be a template."""
+        if "{" not in event.value and "\n" not in event.value:
+            return None
+        first, last = event.start_mark.line, event.end_mark.line
+        return Written(place, tuple(self._lines[first : last + 1]))
 
     def _resolve(self, text: str, place: Place) -> Any:
         """Return the value of a plain scalar."""

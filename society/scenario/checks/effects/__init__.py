@@ -26,6 +26,7 @@ from society.scenario.checks.effects.memory import check_memory
 from society.scenario.checks.effects.reading import check_reading
 from society.scenario.checks.effects.rules import check_rules
 from society.scenario.checks.effects.tools import check_tools
+from society.scenario.checks.prompts.report import check_prompts
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import problem_at
@@ -55,10 +56,13 @@ def check_effects(scenario: Scenario, root: Node) -> list[Problem]:
     if sum(spec.count for spec in scenario.agents.values()) > MOST_AGENTS:
         return []
     found: list[Finding] = []
+    prompts: list[Problem] = []
     try:
         flow = follow(scenario)
         for check in CHECKS:
             found += check(flow)
+        prompts = check_prompts(flow, root)
     except ComponentError as error:
         found.append(Finding((), f"{error.cause} {error.remedy}", "error"))
-    return [problem_at(root, steps, message, key=key, level=level) for steps, message, level, key in found]
+    effects = [problem_at(root, steps, message, key=key, level=level) for steps, message, level, key in found]
+    return [*effects, *prompts]

@@ -48,13 +48,12 @@ def _check_people(flow: Flow) -> Iterator[Finding]:
 
 
 def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFlow, AgentPlan]]) -> Iterator[Finding]:
-    use = find_use(role)
     turns: int | MemorySpec | None = role.memory
     steps: Steps = ("roles", name, "memory")
     if isinstance(turns, MemorySpec):
         turns, steps = turns.turns, (*steps, "turns")
     if turns is not None:
-        earlier = max(_earlier(phase, plan.name) for phase, plan in plans)
+        earlier = max(count_earlier(phase, plan.name) for phase, plan in plans)
         if earlier <= turns:
             count = f"at most {earlier} earlier turn{'s' * (earlier > 1)}" if earlier else "no earlier turn"
             message = f"has no effect: its agents have {count}; remove it"
@@ -65,25 +64,9 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
     if role.choices and all(phase.moderated and plan.name == phase.spec.moderator for phase, plan in plans):
         message = "is not used: a moderator chooses among the speakers; remove it"
         yield Finding(("roles", name, "choices"), message)
-    if "persona" in use.variables - use.tested and not any(plan.persona for _, plan in plans):
-        message = "uses `persona`, but none of its agents has one; set `persona`"
-        yield Finding(("roles", name), message, key=True)
-    if "summary" in use.variables - use.tested and not any(
-        _may_read_summary(phase, plan.name) for phase, plan in plans
-    ):
-        remedy = "set `edges: {show: summary}` and a `summarizer` in the phase, or use `heard`"
-        message = f"uses `summary`, but no edge shows one; {remedy}"
-        yield Finding(("roles", name), message, key=True)
-    ends = sorted({"sender", "reader"} & (use.variables - use.tested))
-    if ends and not any(plan.name == phase.spec.on_edges for phase, plan in plans):
-        message = f"uses `{ends[0]}`, but none of its agents is on an edge; set `on_edges` in a phase"
-        yield Finding(("roles", name), message, key=True)
-    if "candidates" in use.variables - use.tested and not any(phase.index for phase, _ in plans):
-        message = "uses `candidates`, but there are none in the first phase; add an earlier phase with answers"
-        yield Finding(("roles", name), message, key=True)
 
 
-def _earlier(phase: PhaseFlow, agent: str) -> int:
+def count_earlier(phase: PhaseFlow, agent: str) -> int:
     """Return the maximum number of its own turns in an agent's chat in this phase. The chat of a summary has none."""
     if agent in phase.speaking or (phase.moderated and agent == phase.spec.moderator):
         on_edge = phase.spec.exchanges - 1 if phase.on_edges else 0
@@ -91,11 +74,6 @@ def _earlier(phase: PhaseFlow, agent: str) -> int:
     if agent not in phase.helpers:
         return 0
     return phase.before.get(agent, 0) + phase.apart.get(agent, 0) + phase.helpers[agent] - 1
-
-
-def _may_read_summary(phase: PhaseFlow, agent: str) -> bool:
-    """Return whether an edge may show this agent a summary in this phase. True if the graph is too large to check."""
-    return phase.ties is None or any(tie.reader == agent and tie.view.show == "summary" for tie in phase.ties)
 
 
 def _uses_confidence(flow: Flow) -> bool:

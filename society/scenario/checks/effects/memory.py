@@ -38,7 +38,6 @@ def check_memory(flow: Flow) -> Iterator[Finding]:
     for name in sorted({NOTE, REFLECTION}.intersection(flow.scenario.agents) if lasting else ()):
         message = f"is the name of turns that write memories (NAME/{name}); rename the agent"
         yield Finding(("agents", name), message, "error", key=True)
-    yield from _check_prompts(flow)
     for role, problem, remedy in check_learned(flow.society):
         yield Finding(("roles", role), f"{problem}; {remedy}", "error", key=True)
     yield from _check_sequence(flow)
@@ -137,30 +136,6 @@ def _shows(flow: Flow, part: str) -> bool:
 def _whole(flow: Flow) -> bool:
     """Return whether a prompt shows `outcome`, or memories, as a whole."""
     return any("outcome" in use.variables and not use.parts.intersection(LEARNED) for use in _uses(flow))
-
-
-def _check_prompts(flow: Flow) -> Iterator[Finding]:
-    """Yield roles that show memories, or the outcome of a question, where there is none."""
-    named = {role for _, level in memory_levels(flow.scenario) for role in _named(level)}
-    for name, role in flow.scenario.roles.items():
-        variables = find_use(role).variables - find_use(role).tested
-        plans = [plan for _, plan in flow.plans() if plan.role_name == name]
-        if plans and "memories" in find_use(role).variables and not any(plan.memory.lasts for plan in plans):
-            message = (
-                "uses `memories`, but none of its agents has a memory beyond a debate; set `memory: {scope: agent}`"
-            )
-            yield Finding(("roles", name), message, key=True)
-        if "outcome" in variables and name not in named:
-            message = "uses `outcome`, which only roles of `memory` have; name it in `write`, `rate` or `reflect`"
-            yield Finding(("roles", name), message, key=True)
-        if "now" in variables and flow.scenario.clock is None:
-            message = "uses `now`, but the scenario has no simulated time; set `clock`"
-            yield Finding(("roles", name), message, key=True)
-
-
-def _named(level: MemorySpec) -> Iterator[str]:
-    yield from (role for _, role in level.role_fields())
-    yield from (role for _, role in level.reflect.role_fields()) if level.reflect is not None else ()
 
 
 def _check_sequence(flow: Flow) -> Iterator[Finding]:

@@ -1,0 +1,10 @@
+"""Checks of what prompts compare, loop over and show, by the values that variables may have where they are rendered.
+
+A template is walked once for each place at which it is rendered, with the possible values of its variables there.
+
+possible  the possible values of an expression
+places    the places of each template, and the variables there
+walk      the walk through a template
+filters   the results of filters, tests and methods
+report    the problems that all walks of a template show
+"""

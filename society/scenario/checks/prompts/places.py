@@ -1,0 +1,394 @@
+"""The places at which templates are rendered, each with the possible values of the variables there.
+
+Agents of one role and phase whose personas and `vars` have the same fields share a place. The first round of a phase is
+a place of its own, since less can be read there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from society.answers.choice import OPTION_LETTERS
+from society.core.moments import Moment
+from society.core.types import Item, Message, Turn
+from society.scenario.binding import AgentPlan
+from society.scenario.checks.effects.agents import count_earlier
+from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie
+from society.scenario.checks.effects.rules import has_confidence
+from society.scenario.checks.prompts.possible import (
+    FLAG,
+    MOST_OPTIONS,
+    NOTHING,
+    NUMBER,
+    SHARE,
+    TEXT,
+    UNKNOWN,
+    Value,
+    constant,
+    join,
+    listed,
+    number,
+    text,
+)
+from society.scenario.members import judges
+from society.scenario.models.memory import MemorySpec
+from society.simulation.memories import Memory
+from society.simulation.notes import Outcome
+from society.simulation.prompts import CANDIDATE_LETTERS
+
+NO_CONFIDENCE = "set `confidence: stated` in the role of the agents, or remove it"
+EMPTY_RECORD = Value("record", plain=False)
+
+
+@dataclass(frozen=True)
+class PromptPlace:
+    """A place at which the templates of a role are rendered."""
+
+    role: str
+    agents: tuple[str, ...]
+    phase: str
+    variables: dict[str, Value]
+
+
+def find_places(flow: Flow, items: Sequence[Item] | None) -> Iterator[PromptPlace]:
+    """Yield all places of a scenario. `items` are its questions, if they are known."""
+    facts = _Facts(flow, items)
+    for phase in flow.phases:
+        yield from _PhasePlaces(facts, phase).find()
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Values that are the same at all places."""
+
+    flow: Flow
+    items: Sequence[Item] | None
+
+    @cached_property
+    def agents(self) -> tuple[str, ...]:
+        """Names of all agents and groups."""
+        return tuple(self.flow.society.members)
+
+    @cached_property
+    def phases(self) -> tuple[str, ...]:
+        return tuple(phase.plan.name for phase in self.flow.phases)
+
+    @cached_property
+    def confident(self) -> frozenset[str]:
+        """Agents with a role with a confidence in any phase."""
+        return has_confidence(self.flow, self.flow.society.agents)
+
+    @cached_property
+    def rounds(self) -> range:
+        return range(1, max(phase.plan.rounds for phase in self.flow.phases) + 1)
+
+    @cached_property
+    def answer(self) -> Value:
+        """A parsed answer, which is a letter where answers are choices."""
+        if self.flow.scenario.task.format.equal != "choice":
+            return text(none=True)
+        most = max((len(item.choices) for item in self.items or ()), default=0)
+        return text(OPTION_LETTERS[: most or None], none=True)
+
+    @cached_property
+    def candidates(self) -> Value:
+        noun = "one of `candidates`"
+        one = Value("record", fields={"letter": text(CANDIDATE_LETTERS), "answer": self.answer}, noun=noun, plain=False)
+        return listed(one, len(CANDIDATE_LETTERS), source="candidates")
+
+    @cached_property
+    def item(self) -> Value:
+        """The fields of the rows, if every row has them."""
+        if self.items is None:
+            return Value(source="item")
+        rows = [item.fields for item in self.items]
+        shared = set(rows[0]).intersection(*rows) if rows else set()
+        named = {name: join(constant(row[name]) for row in rows[:MOST_OPTIONS]) for name in shared}
+        return Value("record", fields=named, noun="the row of a question", plain=False, source="item")
+
+    @cached_property
+    def choices(self) -> Value:
+        if self.items is None:
+            return listed(TEXT, source="choices")
+        options = [choice for item in self.items for choice in item.choices]
+        return listed(text(options), max(len(item.choices) for item in self.items), source="choices")
+
+    @cached_property
+    def now(self) -> Value:
+        if self.flow.scenario.clock is None:
+            return text([""], source="now")
+        return _record(Moment, "`now`", {"hour": NUMBER, "day": NUMBER}, plain=True, source="now")
+
+    def confidence(self, agents: Iterable[str]) -> Value:
+        known = not self.confident.isdisjoint(agents)
+        return Value("number", none=True, low=0, high=1) if known else Value("none", (None,), remedy=NO_CONFIDENCE)
+
+    def messages(self, senders: Collection[str], most: int | None, hidden: bool = False) -> Value:
+        """Return `heard`. `hidden`: some senders are anonymous."""
+        shown = text() if hidden else text(senders, source="sender", known=self.agents)
+        known = {"sender": shown, "confidence": self.confidence(senders)}
+        return listed(self._spoken(Message, "a message of `heard`", known), most, source="heard")
+
+    def own(self, agents: Collection[str], most: int | None) -> Value:
+        known = {"confidence": self.confidence(agents)}
+        return listed(self._spoken(Turn, "a turn of `own`", known), most, source="own")
+
+    def _spoken(self, kind: type, noun: str, known: Mapping[str, Value]) -> Value:
+        usual = {"text": TEXT, "answer": self.answer, "round": number(self.rounds), "weight": NUMBER}
+        return _record(kind, noun, {**usual, **known})
+
+    def memories(self, most: int | None, rated: bool = True) -> Value:
+        """Return `memories`. `rated`: they may have an importance."""
+        importance = number(range(1, 11), none=True) if rated else Value(
+            "none", (None,), remedy="set `rate` in `memory`, or remove it"
+        )
+        known = {
+            "text": TEXT,
+            "author": text(self.flow.society.agents, known=self.agents),
+            "kind": text(("reply", "note", "reflection")),
+            "answer": self.answer,
+            "importance": importance,
+            "time": self.now if self.flow.scenario.clock else text([""], source="now"),
+        }
+        return listed(_record(Memory, "one of `memories`", known), most, source="memories")
+
+    @cached_property
+    def outcome(self) -> Value:
+        known = {"decision": self.answer, "right": Value("flag", none=True), "gold": text(none=True)}
+        return _record(Outcome, "`outcome`", known, source="outcome")
+
+
+def _record(kind: type, noun: str, known: Mapping[str, Value], plain: bool = False, source: str = "") -> Value:
+    """Return a record with the fields and properties of a class."""
+    names = [field.name for field in fields(kind)]
+    names += [name for name, found in vars(kind).items() if isinstance(found, property)]
+    own = {name: known.get(name, UNKNOWN) for name in names}
+    return Value("record", fields=own, noun=noun, plain=plain, source=source)
+
+
+@dataclass(frozen=True)
+class _PhasePlaces:
+    """The places of one phase."""
+
+    facts: _Facts
+    phase: PhaseFlow
+
+    @property
+    def flow(self) -> Flow:
+        return self.facts.flow
+
+    def find(self) -> Iterator[PromptPlace]:
+        spec, plan = self.phase.spec, self.phase.plan
+        speaking = [plan.agents[name] for name in plan.speakers]
+        for same in _alike(speaking):
+            yield from self._speakers(same)
+        for controller in spec.controllers:
+            for _, role in controller.role_fields():
+                bound = [self.flow.society.bind_as(plan, agent.name, role) for agent in _sample(speaking)]
+                heard = self.facts.messages(plan.speakers, None)
+                yield from self._places(bound, heard=heard, own=self.facts.own(plan.speakers, None))
+            for name in controller.helpers().values():
+                yield from self._helper(name, self._may_own(name))
+        if self.phase.moderated:
+            choices = listed(text(plan.speakers), len(plan.speakers), source="choices")
+            yield from self._helper(spec.moderator, self._may_own(spec.moderator), choices=choices)
+        elif spec.on_edges:
+            ends = {name: text(plan.speakers, source=name, known=self.facts.agents) for name in ("sender", "reader")}
+            if self._hides:
+                ends["sender"] = text(source="sender")
+            yield from self._helper(spec.on_edges, None, **ends)
+        if spec.summarizer and not all(tie.view.show != "summary" for tie in self.phase.ties or ()):
+            yield from self._helper(spec.summarizer, 0)
+        if self.flow.society.may_skip or self.phase is self.flow.phases[-1]:
+            for name in judges(self.flow.scenario):
+                yield from self._judge(name)
+        for agent in _sample(speaking):
+            yield from self._remembering(agent)
+
+    def _may_own(self, name: str) -> int:
+        return count_earlier(self.phase, name)
+
+    @property
+    def _hides(self) -> bool:
+        return any(tie.view.anonymous for tie in self.phase.ties or ()) or self.phase.spec.edges.anonymous
+
+    @cached_property
+    def _incoming(self) -> dict[str, list[Tie]] | None:
+        """The edges that may deliver a message, by reader; None if they are not known."""
+        if self.phase.ties is None:
+            return None
+        found: dict[str, list[Tie]] = defaultdict(list)
+        for tie in self.phase.arriving:
+            found[tie.reader].append(tie)
+        return found
+
+    def _speakers(self, plans: Sequence[AgentPlan]) -> Iterator[PromptPlace]:
+        names = [plan.name for plan in plans]
+        rounds, total = self.phase.plan.rounds, self.phase.plan.speakers
+        before = max(self.phase.before.get(name, 0) for name in names)
+        drafts = self.phase.spec.exchanges - 1 if self.phase.spec.on_edges else 0
+        readers = listed(text(self._readers_of(names)), None if self._readers_of(names) else 0, source="readers")
+        for numbers in filter(None, (range(1, 2), range(2, rounds + 1))):
+            first = numbers[0] == 1
+            own = before + (0 if first else rounds - 1)
+            yield from self._places(
+                plans,
+                round=number(numbers, source="round"),
+                heard=self._heard(names, first),
+                summary=TEXT if self._may_summarize(names, first) else text([""], source="summary"),
+                own=self.facts.own(names, None if drafts else own),
+                readers=readers if not self.phase.moderated else listed(text(total), source="readers"),
+            )
+
+    def _readers_of(self, names: Sequence[str]) -> tuple[str, ...]:
+        if self.phase.ties is None:
+            return self.phase.plan.speakers
+        own = set(names)
+        found = {tie.reader for tie in self.phase.ties if tie.sender in own}
+        return tuple(name for name in self.phase.plan.speakers if name in found)
+
+    def _arriving(self, names: Sequence[str], first: bool) -> list[list[tuple[Tie, int]]] | None:
+        """Return the edges to each of these readers, with the number of turns to read in the first or a later round."""
+        if self._incoming is None:
+            return None
+        later = self.phase.plan.rounds - 1 if first else 0
+        found = []
+        for name in names:
+            ties = [(tie, tie.turns - (0 if tie.outside else later)) for tie in self._incoming.get(name, ())]
+            found.append([(tie, turns) for tie, turns in ties if turns > 0])
+        return found
+
+    def _heard(self, names: Sequence[str], first: bool) -> Value:
+        arriving = self._arriving(names, first)
+        senders = (*self.phase.plan.speakers, *self.phase.plan.reads)
+        if arriving is None:
+            return self.facts.messages(senders, None, self._hides)
+        full = [[(tie, turns) for tie, turns in ties if tie.view.show != "summary"] for ties in arriving]
+        most = max(sum(min(turns, tie.view.window) for tie, turns in ties) for ties in full)
+        if self.phase.spec.cap is not None:
+            most = min(most, self.phase.spec.cap)
+        known = dict.fromkeys(tie.sender for ties in full for tie, _ in ties)
+        edges = bool(self.phase.spec.on_edges) and most > 0
+        return self.facts.messages(
+            [*known, *((self.phase.spec.on_edges, *names) if edges else ())], None if edges else most, self._hides
+        )
+
+    def _may_summarize(self, names: Sequence[str], first: bool) -> bool:
+        arriving = self._arriving(names, first)
+        return arriving is None or any(tie.view.show == "summary" for ties in arriving for tie, _ in ties)
+
+    def _helper(self, name: str, own: int | None, **more: Value) -> Iterator[PromptPlace]:
+        """Yield the places of an agent that is asked about the speakers, or about some of their messages."""
+        senders = [agent for agent in (*self.phase.plan.speakers, *self.phase.plan.reads)]
+        heard = self.facts.messages(senders, None, self._hides)
+        turns = self.facts.own([name], own)
+        yield from self._places([self.phase.plan.agents[name]], heard=heard, own=turns, **more)
+
+    def _judge(self, name: str) -> Iterator[PromptPlace]:
+        known = dict.fromkeys(("answer", "gold", "first", "second"), TEXT)
+        judged = Value("record", fields=known, noun="`judged`", plain=False, source="judged")
+        yield from self._places([self.phase.plan.agents[name]], judged=judged)
+
+    def _remembering(self, plan: AgentPlan) -> Iterator[PromptPlace]:
+        memory, society = plan.memory, self.flow.society
+        if not memory.lasts:
+            return
+        rated = memory.rate is not None
+        reflect = memory.reflect.role if memory.reflect else None
+        for role, recalled in ((memory.write, None), (memory.rate, 1), (reflect, None)):
+            if role is not None:
+                bound = society.bind_as(self.phase.plan, plan.name, role)
+                own = self.facts.own([plan.name], None if role == memory.write else 0)
+                memories = self.facts.memories(recalled, rated and role != memory.rate)
+                more: dict[str, Value] = {} if role == memory.write and not bound.memory.lasts else {"memories": memories}
+                yield from self._places([bound], outcome=self.facts.outcome, own=own, **more)
+
+    def _places(self, plans: Sequence[AgentPlan], **more: Value) -> Iterator[PromptPlace]:
+        """Yield the place of these plans of one role, of which all have the same fields."""
+        if not plans:
+            return
+        values = self._variables(plans)
+        values.update({name: value for name, value in more.items()})
+        yield PromptPlace(plans[0].role_name, tuple(plan.name for plan in plans), self.phase.plan.name, values)
+
+    def _variables(self, plans: Sequence[AgentPlan]) -> dict[str, Value]:
+        facts, phase, plan = self.facts, self.phase, plans[0]
+        scenario = self.flow.scenario
+        lasting = any(one.memory.lasts for one in plans)
+        may_vote = bool(phase.spoke) or phase.plan.times > 1
+        return {
+            "question": text(source="question"),
+            "instruction": text(source="instruction"),
+            "item_id": text(),
+            "choices": facts.choices,
+            "name": text((one.name for one in plans), source="name", known=facts.agents),
+            "role": text([plan.role_name], source="role", known=tuple(scenario.roles)),
+            "persona": _persona(plans),
+            "vars": _fields([one.vars for one in plans], f"`vars` of {plan.name!r} in the phase {phase.plan.name!r}", "vars"),
+            "item": facts.item,
+            "phase": text([phase.plan.name], source="phase", known=facts.phases),
+            "round": number(range(1, phase.plan.rounds + 1), source="round"),
+            "rounds": number((phase.plan.rounds,), source="rounds"),
+            "agents": listed(text(phase.plan.speakers, known=facts.agents), len(phase.plan.speakers), source="agents"),
+            "heard": facts.messages((), 0),
+            "summary": text([""], source="summary"),
+            "own": facts.own([one.name for one in plans], 0),
+            "readers": listed(TEXT, 0, source="readers"),
+            "sender": text([""], source="sender", known=facts.agents),
+            "reader": text([""], source="reader", known=facts.agents),
+            "judged": Value("record", plain=False, source="judged"),
+            "tools": text(source="tools") if plan.toolbox is not None else text([""], source="tools"),
+            "memories": facts.memories(None if lasting else 0, _is_rated(plans)),
+            "outcome": Value("record", plain=False, source="outcome"),
+            "now": facts.now,
+            "candidates": facts.candidates if may_vote else listed(UNKNOWN, 0, source="candidates"),
+        }
+
+
+def _is_rated(plans: Sequence[AgentPlan]) -> bool:
+    return any(plan.memory.rate is not None for plan in plans)
+
+
+def _alike(plans: Iterable[AgentPlan]) -> list[list[AgentPlan]]:
+    """Return the plans in groups of equal roles and equal fields of personas and `vars`."""
+    found: dict[Any, list[AgentPlan]] = defaultdict(list)
+    for plan in plans:
+        own = tuple(plan.persona) if isinstance(plan.persona, dict) else bool(plan.persona)
+        found[plan.role_name, own, tuple(plan.vars), plan.toolbox is None, plan.memory.lasts].append(plan)
+    return list(found.values())
+
+
+def _sample(plans: Iterable[AgentPlan]) -> Iterator[AgentPlan]:
+    """Yield the first plan of each role and each memory."""
+    seen: set[Any] = set()
+    for plan in plans:
+        key = plan.role_name, id(plan.memory)
+        if key not in seen:
+            seen.add(key)
+            yield plan
+
+
+def _persona(plans: Sequence[AgentPlan]) -> Value:
+    if isinstance(plans[0].persona, dict):
+        noun = f"the persona of {plans[0].name!r}"
+        return _fields([dict(plan.persona) for plan in plans if isinstance(plan.persona, dict)], noun, "persona", True)
+    noun = f"the persona of {plans[0].name!r} is a text, which"
+    return text((str(plan.persona) for plan in plans), source="persona", noun=noun)
+
+
+def _fields(rows: Sequence[Mapping[str, Any]], noun: str, source: str, plain: bool = False) -> Value:
+    """Return a mapping with the values of these rows, which have the same fields."""
+    if len(rows) > MOST_OPTIONS:
+        own = {name: constant(value) for name, value in rows[0].items()}
+        known = {name: Value(value.kind if _is_plain(rows, name) else "", source="") for name, value in own.items()}
+    else:
+        known = {name: join(constant(row[name]) for row in rows) for name in rows[0]}
+    return Value("record", fields=known, noun=noun, plain=plain, source=source)
+
+
+def _is_plain(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return all(isinstance(row[name], str) for row in rows)

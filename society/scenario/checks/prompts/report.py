@@ -1,0 +1,196 @@
+"""The problems of prompts: comparisons that never or always hold, variables that are always empty, and faults."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from jinja2 import nodes
+
+from society.components.facts import listing
+from society.core.problems import Problem, find_near, make_problem, show
+from society.core.templating.prompts import find_variables, parse_template
+from society.core.types import Item
+from society.scenario.checks.effects.flow import Flow
+from society.scenario.checks.prompts.places import PromptPlace, find_places
+from society.scenario.checks.prompts.walk import Compared, Log, Used, Walk
+from society.scenario.checks.templates import line_of
+from society.scenario.reading.source import Node
+from society.scenario.reading.tree import Steps, find_node, write_path
+
+SIMILAR = 0.8
+"""Minimum similarity of a name to an existing one at which it is taken for a misspelling."""
+EMPTY = {
+    "heard": "no message arrives here; set `topology` or `reads` in the phase, or remove it",
+    "own": "these agents have no earlier turn here; set `rounds: 2`, or remove it",
+    "readers": "nobody reads these agents here; set `topology` in the phase, or remove it",
+    "summary": "no edge shows one here; set `edges: {show: summary}` and a `summarizer` in the phase, or use `heard`",
+    "sender": "its agents are on no edge here; set `on_edges` in the phase",
+    "reader": "its agents are on no edge here; set `on_edges` in the phase",
+    "persona": "none of its agents has one; set `persona`",
+    "candidates": "nobody has answered before the phase; add an earlier phase with answers",
+    "memories": "none of its agents has a memory beyond a debate; set `memory: {scope: agent}`",
+    "outcome": "only roles of `memory` have it; name the role in `write`, `rate` or `reflect`",
+    "now": "the scenario has no simulated time; set `clock`",
+    "judged": "only a judge of `task.answer` has it; set `answer: {kind: judge}` in the task",
+    "choices": "no question of the task has options; give the task `choices`, or remove it",
+    "tools": "its agents have no tools; set `tools` in the role",
+}
+"""Remedies for variables that are always empty, by variable."""
+NAMES = {"phase": "phase", "name": "agent", "role": "role", "sender": "agent", "reader": "agent"}
+WORDS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
+
+
+def check_prompts(flow: Flow, root: Node, items: Sequence[Item] | None = None) -> list[Problem]:
+    """Return the problems of all prompts. `items` are the questions, if they are known."""
+    places: dict[str, list[PromptPlace]] = defaultdict(list)
+    for place in find_places(flow, items):
+        places[place.role].append(place)
+    templates: dict[str, _Template] = {}
+    for role, own in places.items():
+        for field in ("system", "prompt"):
+            source = getattr(flow.scenario.roles[role], field)
+            if source:
+                found = templates.setdefault(source, _Template(flow, root, ("roles", role, field), []))
+                found.places.extend(own)
+    return [problem for source, template in templates.items() for problem in template.check(source)]
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A template with all places of the roles that have it."""
+
+    flow: Flow
+    root: Node
+    steps: Steps
+    places: list[PromptPlace]
+
+    def check(self, source: str) -> Iterator[Problem]:
+        """Yield the problems of the template."""
+        tree, log = parse_template(source), Log()
+        for place in self.places:
+            Walk(tree, place.variables, log)
+        for fault in log.faults.values():
+            details = {"allowed": fault.allowed, "suggestion": fault.suggestion}
+            yield self._problem(fault.line, fault.text, fault.message, fault.error, **details)
+        for used in log.used.values():
+            yield from self._check_used(used)
+        reported: set[int] = set()
+        for compared in log.compared.values():
+            if len(compared.truth) == 1:
+                for problem in self._check_compared(compared):
+                    if problem.line not in reported:
+                        yield problem
+
+    def _problem(self, line: int, text: str, message: str, error: bool, **details: Any) -> Problem:
+        node, path = find_node(self.root, self.steps), write_path(self.root, self.steps)
+        level = "error" if error else "warning"
+        return make_problem(line_of(node, line, text), path, message, level=level, **details)
+
+    @property
+    def _inherited(self) -> bool:
+        """Whether the template is from a file that the scenario extends: it may be written for other phases, too."""
+        node = find_node(self.root, self.steps)
+        written = node.written.place if node.written is not None else node.place
+        return written.file != find_node(self.root, ("phases",)).place.file
+
+    def _check_used(self, used: Used) -> Iterator[Problem]:
+        if not used.empty or used.variable not in EMPTY or self._inherited or self._has_instead(used.variable):
+            return
+        message = f"uses `{used.variable}`, which is always empty: {EMPTY[used.variable]}"
+        yield self._problem(used.node.lineno, used.variable, message, error=False)
+
+    def _has_instead(self, variable: str) -> bool:
+        """Return whether the template is for messages in full and for summaries, and the other of them arrives."""
+        other = {"heard": "summary", "summary": "heard"}.get(variable, "")
+        source = str(getattr(self.flow.scenario.roles[str(self.steps[1])], str(self.steps[2])))
+        return other in find_variables(source) and not all(place.variables[other].empty for place in self.places)
+
+    def _check_compared(self, compared: Compared) -> Iterator[Problem]:
+        (holds,) = compared.truth
+        subject, stated = compared.subject, compared.literal
+        if stated in ("", None) or isinstance(stated, bool):
+            return
+        name = subject.source
+        known = subject.known or tuple(str(one) for one in compared.options if one is not None)
+        exists = str(stated) in known
+        if holds and not self._is_empty_condition(compared, exists):
+            return
+        near = "" if exists or not isinstance(stated, str) else find_near(stated, known)
+        typo = bool(near) and name in NAMES and _is_misspelled(stated, near)
+        if self._inherited and not typo:
+            return
+        always = "always" if holds else "never"
+        message = f"{self._show(compared)} {always} holds: {self._explain(compared, exists)}"
+        text = stated if isinstance(stated, str) else str(stated)
+        yield self._problem(compared.node.lineno, text, message, typo, suggestion=near)
+
+    @staticmethod
+    def _is_empty_condition(compared: Compared, exists: bool) -> bool:
+        """Return whether a comparison that always holds is likely a mistake."""
+        if compared.name in ("eq", "in", "startswith", "endswith"):
+            return compared.other and not compared.listed
+        return not exists or compared.subject.kind == "number"
+
+    def _show(self, compared: Compared) -> str:
+        name = compared.subject.source or "the comparison"
+        literal = show(compared.literal)
+        if compared.name in WORDS:
+            return f"`{name} {WORDS[compared.name]} {literal}`" if compared.subject.source else f"the comparison with {literal}"
+        return f"`{name}.{compared.name}({literal})`"
+
+    def _explain(self, compared: Compared, exists: bool) -> str:
+        """Return why a comparison always or never holds, and what to do."""
+        subject, stated = compared.subject, compared.literal
+        options = [one for one in compared.options if one is not None]
+        if subject.kind == "number" and isinstance(stated, str):
+            return "it is a number; remove the quotation marks"
+        if subject.kind == "text" and not isinstance(stated, str):
+            return "it is a text; put the value in quotation marks"
+        if subject.kind not in ("text", "number"):
+            return f"it is {_ARTICLES.get(subject.kind, 'something else')}"
+        if subject.source in ("round", "rounds") and options:
+            return _explain_round(subject.source, min(options), max(options))
+        if subject.high == 1 and subject.low == 0:
+            return "it is a number from 0 to 1"
+        if not exists and subject.source in NAMES:
+            return f"there is no {NAMES[subject.source]} {show(stated)}{self._hint(stated)}; here are {listing(options)}"
+        group = self.flow.society.members.get(str(stated), ())
+        if subject.source in NAMES and NAMES[subject.source] == "agent" and len(group) > 1:
+            return f"{show(stated)} is a group, whose agents are {listing(group)}; name one, or compare `role`"
+        if stated in compared.options:
+            return "another condition around it or before it excludes it; remove it"
+        if not options:
+            return "no place of the template has such a value"
+        return f"where the template is used, it is {'one of ' * (len(options) > 1)}{listing(options)}"
+
+    def _hint(self, stated: object) -> str:
+        """Return what else has this name."""
+        scenario = self.flow.scenario
+        kinds = {
+            "phase": [phase.name for phase in scenario.phases],
+            "agent": list(self.flow.society.members),
+            "role": list(scenario.roles),
+        }
+        other = next((noun for noun, names in kinds.items() if stated in names), "")
+        return f", but a{'n' * (other == 'agent')} {other}" if other else ""
+
+
+_ARTICLES = {"list": "a list; compare its length, or use `in`", "flag": "true or false", "record": "a record", "none": "None"}
+
+
+def _explain_round(name: str, low: int, high: int) -> str:
+    if name == "rounds":
+        return f"the phase has {high} rounds"
+    if low == high:
+        return f"the template is used in round {low} alone; set `rounds: 2` or more in the phase"
+    return f"rounds count from {low} to {high}"
+
+
+def _is_misspelled(given: str, near: str) -> bool:
+    """Return whether a name is most likely a misspelling: similar, and not another number of the same series."""
+    letters = ["".join(c for c in name.lower() if not c.isdigit()) for name in (given, near)]
+    return letters[0] != letters[1] and SequenceMatcher(None, *letters).ratio() >= SIMILAR
