@@ -128,8 +128,6 @@ class DecisionFacts:
     """Voters whose turns have a confidence."""
     last: frozenset[str]
     """Voters that speak in the last phase."""
-    shown_candidates: frozenset[str]
-    """Voters of the last phase whose prompt shows `candidates`."""
     candidates: bool
     """Whether anybody speaks before the last phase."""
     numeric: bool = True

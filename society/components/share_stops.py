@@ -155,6 +155,9 @@ class AnswerShare(_Shares):
         found = sum(turn.answer is not None and state.same(turn.answer, self.answer) for turn in turns)
         return bool(found) and found >= self.share * len(turns) - 1e-9
 
+    def awaits(self) -> Mapping[str, str]:
+        return {"answer": self.answer}
+
 
 class ConfidentAgents(_Shares):
     """Enough of the agents are confident of their last turns."""

@@ -47,6 +47,14 @@ class StopRule(Component, ABC):
     def reached(self, state: RoundState) -> bool:
         """Return whether the rule holds after this round."""
 
+    def awaits(self) -> Mapping[str, str]:
+        """Return the answers for which the rule waits, by field. It never holds where no agent can give them."""
+        return {}
+
+    def awaits_texts(self) -> Mapping[str, str]:
+        """Return the patterns of texts for which the rule waits, by field."""
+        return {}
+
     def opposes(self, other: StopRule) -> bool:
         """Return whether this rule holds exactly when the other one does not."""
         return False
@@ -153,6 +161,9 @@ class Verdict(StopRule):
             return False
         return turn.answer is not None if self.says is None else matches(turn, self.says, state, "verdict")
 
+    def awaits_texts(self) -> Mapping[str, str]:
+        return {} if self.says is None else {"says": self.says}
+
     def idle(self, facts: PhaseFacts) -> Reasons:
         if self.agent in facts.speakers:
             return {}
@@ -177,6 +188,9 @@ class Says(StopRule):
     def reached(self, state: RoundState) -> bool:
         found = sum(matches(turn, self.pattern, state, "pattern") for turn in state.latest.values())
         return found >= self.agents
+
+    def awaits_texts(self) -> Mapping[str, str]:
+        return {"pattern": self.pattern}
 
     def idle(self, facts: PhaseFacts) -> Reasons:
         return self._beyond(len(facts.speakers))

@@ -204,10 +204,10 @@ FOUND: list[tuple[str, list[Change], str]] = [
         put("roles.helper.prompt", "x"),
         phase(schedule="moderated", moderator="h"),
     ),
-    case("roles.solver", "no edge shows one", put("roles.solver.prompt", LOOP + "{{ summary }}")),
+    case("roles.solver.prompt", "no edge shows one", put("roles.solver.prompt", LOOP + "{{ summary }}")),
     case("roles", "never show the question", put("roles.solver.prompt", LOOP)),
-    case("roles.solver", "none of its agents has one", put("roles.solver.prompt", LOOP + "{{ persona }}")),
-    case("roles.solver", "none in the first phase", only(), put("roles.solver.prompt", "{{ candidates }}")),
+    case("roles.solver.prompt", "none of its agents has one", put("roles.solver.prompt", LOOP + "{{ persona }}")),
+    case("roles.solver.prompt", "add an earlier phase", only(), put("roles.solver.prompt", "{{ candidates }}")),
     # gates
     case("phases.two.edges.gate.0", "no message passes", put("phases.two.edges", {"gate": ["confident"]})),
     case(
@@ -356,7 +356,7 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("decision", "no move to score", only(), put("decision", "trajectory")),
     case("decision", "no candidates", only(), put("decision", "borda")),
     case("decision", "no candidates", only(rounds=2), put("decision", "approval")),
-    case("decision", "shows no `candidates`", put("decision", "ranked")),
+    case("roles.solver.prompt", "shows no `candidates`", put("decision", "ranked")),
     case(
         "decision.voters",
         "no voter speaks in the last phase",

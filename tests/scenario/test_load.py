@@ -25,7 +25,7 @@ backends:
 roles:
   solver:
     prompt: |
-      {{ question }} {{ heard }}
+      {{ question }} {{ heard|length }}
 agents:
   debater:
     count: 3
@@ -170,7 +170,7 @@ def test_a_folder_and_a_missing_file(write: Write, tmp_path: Path) -> None:
         ("topology: complete", "topology: 7", (16, 15), "phases.debate.topology", "should be a topology"),
         ("rounds: 2", "stop: [[{kind: consensus, shar: 1}]]", (17, 31), "phases.debate.stop.0.0.shar", "'share'"),
         ("rounds: 2", "stop: [budget]", (17, 12), "phases.debate.stop.0", "limit `tokens` or `turns`"),
-        ("prompt: |\n      {{ question }} {{ heard }}", "system: x", (7, 3), "roles.solver.prompt", "is missing"),
+        ("prompt: |\n      {{ question }} {{ heard|length }}", "system: x", (7, 3), "roles.solver.prompt", "missing"),
         ("  debater:\n", "  two words:\n", (11, 3), "agents.two words", "is not a valid name"),
         ("count: 3", "persona: 3", (12, 14), "agents.debater.persona", "text or a mapping or a list, or nothing"),
     ],
@@ -272,7 +272,7 @@ def test_what_no_model_sees(write: Write, old: str, new: str, says: str) -> None
 
 
 def test_a_role_must_be_said_where_there_are_several(write: Write) -> None:
-    text = BASE.replace("agents:\n", '  other: {prompt: "{{ heard }}"}\nagents:\n', 1)
+    text = BASE.replace("agents:\n", '  other: {prompt: "{{ heard | length }}"}\nagents:\n', 1)
     errors = [p for p in check_scenario(write(text)) if p.level == "error"]
     assert [(place(p), p.allowed) for p in errors] == [((12, 3), ("solver", "other"))]
     bound = text.replace("    rounds: 2", "    bind: {debater: {role: other}}").replace(

@@ -156,7 +156,7 @@ def test_an_operator_says_why_it_cannot_be_applied(rows: list[dict[str, str]], s
 
 def test_a_field_that_is_tested_may_be_missing(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"name": "Ann"}\n{"name": "Bob", "age": 3}\n')
-    system = "{{ persona.name }}{% if persona.age %}{{ persona.age }}{% endif %}"
+    system = "{{ persona.name }}{% if persona.age is defined %}{{ persona.age }}{% endif %}"
     assert check_scenario(write(tmp_path, "{personas: p.jsonl}", system)) == []
 
 

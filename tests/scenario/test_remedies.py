@@ -85,7 +85,10 @@ MISTAKES: list[tuple[str, list[Change], str]] = [
     ),
     case("decision.voters.0", "no agent 'aa'", put("decision", {"kind": "majority", "voters": ["aa"]})),
     case("decision.quorum", "cannot be reached", put("decision", {"kind": "majority", "quorum": 7})),
-    *(case("decision", "shows no `candidates`", put("decision", kind)) for kind in ("borda", "approval", "ranked")),
+    *(
+        case("roles.solver.prompt", "shows no `candidates`", put("decision", kind))
+        for kind in ("borda", "approval", "ranked")
+    ),
     # names
     case("agents.a.role", "no role 'solvr'", put("agents.a.role", "solvr")),
     case("agents.a.backend", "no backend 'olny'", put("agents.a.backend", "olny")),

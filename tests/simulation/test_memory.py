@@ -287,7 +287,7 @@ def telling(prompt: str, feedback: str) -> Spec:
 
 
 MISTAKES = [
-    (spec(prompt="{{ question }}"), "memory", "no prompt of its agents shows `memories`"),
+    (spec(prompt="{{ question }}"), "roles.solver.prompt", "does not show `memories`"),
     (spec(memory={"write": "wirter"}), "memory.write", "there is no role 'wirter'"),
     (spec(memory={"recall": {"importance": 1}}), "memory.recall.importance", "needs `rate`"),
     (spec("rater", memory={"rate": "rater"}), "memory.rate", "nothing uses the importance"),
@@ -317,8 +317,8 @@ MISTAKES = [
     (spec(clock={"start": "2023-02-13", "field": "t"}), "clock", "has `start` and `field`"),
     (spec(clock={"start": "2023-02-13", "times": ["12:00", "08:00"]}), "clock", "in the order of a day"),
     (spec(clock={"start": "2023-02-13T08:00+01:00", "minutes": 5}), "clock", "has a time zone"),
-    (spec(prompt=SHOWN + "{{ question }} {{ now }}"), "roles.solver", "uses `now`"),
-    (spec(prompt=SHOWN + "{{ question }} {{ outcome.right }}"), "roles.solver", "uses `outcome`"),
+    (spec(prompt=SHOWN + "{{ question }} {{ now }}"), "roles.solver.prompt", "uses `now`"),
+    (spec(prompt=SHOWN + "{{ question }} {{ outcome.right }}"), "roles.solver.prompt", "uses `outcome`"),
     (telling("{{ 'right' if outcome.right else 'wrong' }}", "none"), "roles.writer", "set `feedback: verdict`"),
     (telling("{{ 'right' if outcome.right else 'wrong' }}", "decision"), "roles.writer", "set `feedback: verdict`"),
     (telling("{{ outcome.gold }}", "verdict"), "roles.writer", "set `feedback: gold`"),

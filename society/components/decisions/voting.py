@@ -19,8 +19,6 @@ from society.components.decisions.base import DecisionRule, Tally
 from society.components.facts import DecisionFacts, Reasons, listing
 from society.core.types import Ballot, Decision, Turn, Vote
 
-LETTERED = "{% for c in candidates %}{{ c.letter }}. {{ c.answer }} {% endfor %}"
-
 
 class _Voting(DecisionRule):
     """A rule that reads each voter's last turn as a vote on the candidates."""
@@ -80,9 +78,6 @@ class _Voting(DecisionRule):
     def idle(self, facts: DecisionFacts) -> Reasons:
         if late := sorted(set(facts.turns) - facts.last):
             return {"voters": f"{listing(late)} never votes: it does not speak in the last phase; let it vote there"}
-        if blind := sorted(facts.last - facts.shown_candidates):
-            why = f"reads letters, but the prompt of {listing(blind)} shows no `candidates`"
-            return {"": f"{why}; write {LETTERED} there"}
         return {}
 
     @abstractmethod

@@ -55,8 +55,13 @@ def _check_level(flow: Flow, steps: Steps, level: MemorySpec, plans: list[AgentP
     recalling = [plan for plan in plans if "memories" in find_use(plan.role).variables]
     shared = any(plan.memory.scope != "agent" for _, plan in flow.plans())
     if not recalling and not (shared and steps[0] != "memory"):
-        message = f"has no effect: no prompt of its agents shows `memories`; add {SHOW} to one"
-        yield Finding(steps, message, key=True)
+        roles = list(dict.fromkeys(plan.role_name for plan in plans))
+        if len(roles) == 1:
+            message = f"does not show `memories`, so what its agents remember is lost; add {SHOW}"
+            yield Finding(("roles", roles[0], "prompt"), message)
+        else:
+            message = f"has no effect: no prompt of its agents shows `memories`; add {SHOW} to one"
+            yield Finding(steps, message, key=True)
         return
     speaking = set(flow.society.speaking)
     alone = [plan for plan in recalling if plan.memory.scope == "agent" and plan.name not in speaking]

@@ -22,6 +22,8 @@ from society.scenario.expand import ends_more, is_random
 from society.scenario.members import agents_of
 from society.scenario.reading.tree import Steps
 
+LETTERED = "{% for c in candidates %}{{ c.letter }}. {{ c.answer }} {% endfor %}"
+
 
 def check_rules(flow: Flow) -> Iterator[Finding]:
     """Yield rules of the scenario without effect."""
@@ -181,7 +183,6 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
         turns=turns,
         confident=has_confidence(flow, frozenset(turns)),
         last=late,
-        shown_candidates=frozenset(name for name in late if "candidates" in last.use(name).variables),
         candidates=any(phase.plan.speakers for phase in flow.phases[:-1]),
         numeric=_is_numeric(flow),
         read=frozenset(turns) & _read(flow, frozenset(turns)),
@@ -193,7 +194,19 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
     with faults_of(decision, "idle"):
         undecided, idle = decision.undecided(facts), decision.idle(facts)
     yield from explain(steps, decision, undecided, error=True)
-    yield from explain(steps, decision, {} if undecided else idle)
+    if undecided:
+        return
+    if decision.ballots_count_as:
+        yield from _check_ballots(last, late)
+    yield from explain(steps, decision, idle)
+
+
+def _check_ballots(last: PhaseFlow, voters: Iterable[str]) -> Iterator[Finding]:
+    """Yield prompts of voters that do not show the letters among which they vote."""
+    blind = {last.plan.agents[name].role_name for name in voters if "candidates" not in last.use(name).variables}
+    for role in sorted(blind):
+        message = f"shows no `candidates`, and votes are the letters of these; write {LETTERED} there"
+        yield Finding(("roles", role, "prompt"), message)
 
 
 def _check_lonely(flow: Flow, turns: Mapping[str, int]) -> Iterator[Finding]:

@@ -4,7 +4,9 @@ A template is walked once for each place at which it is rendered, with the possi
 
 possible  the possible values of an expression
 places    the places of each template, and the variables there
-walk      the walk through a template
+walk      the walk through a template, statement by statement
+expressions  the values of expressions in the walk
 filters   the results of filters, tests and methods
+log       what a walk records
 report    the problems that all walks of a template show
 """

@@ -11,18 +11,35 @@ from jinja2 import nodes
 
 from society.core.problems import find_near
 from society.core.templating.prompts import list_filters
-from society.scenario.checks.prompts.possible import EITHER, FLAG, NUMBER, TEXT, UNKNOWN, Truth, Value, join, listed, number
+from society.scenario.checks.prompts.possible import (
+    EITHER,
+    FLAG,
+    NUMBER,
+    TEXT,
+    UNKNOWN,
+    Truth,
+    Value,
+    join,
+    listed,
+    number,
+)
 
 if TYPE_CHECKING:
-    from society.scenario.checks.prompts.walk import Walk
+    from society.scenario.checks.prompts.expressions import Expressions
 
-TEXT_METHODS = frozenset(
-    "capitalize casefold center count endswith expandtabs find format index isalnum isalpha isascii isdecimal isdigit "
-    "islower isnumeric isspace istitle isupper join ljust lower lstrip partition removeprefix removesuffix replace rfind "
-    "rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title upper zfill".split()
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TEXT_METHODS = _words(
+    "capitalize casefold center count endswith expandtabs find format index isalnum isalpha isascii isdecimal "
+    "isdigit islower isnumeric isspace istitle isupper join ljust lower lstrip partition removeprefix "
+    "removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase "
+    "title upper zfill"
 )
-MAPPING_METHODS = frozenset("copy get items keys values".split())
-LIST_METHODS = frozenset("copy count index".split())
+MAPPING_METHODS = _words("copy get items keys values")
+LIST_METHODS = _words("copy count index")
 ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -31,12 +48,12 @@ ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "/": operator.truediv,
     "//": operator.floordiv,
 }
-_TO_TEXT = frozenset(
-    "capitalize center e escape filesizeformat format forceescape indent join lower pprint replace safe string striptags "
-    "title tojson trim truncate upper urlencode urlize wordwrap xmlattr".split()
+_TO_TEXT = _words(
+    "capitalize center e escape filesizeformat format forceescape indent join lower pprint replace safe string "
+    "striptags title tojson trim truncate upper urlencode urlize wordwrap xmlattr"
 )
-_SAME_LIST = frozenset("list reverse sort unique select reject".split())
-_BY_ATTRIBUTE = frozenset("selectattr rejectattr".split())
+_SAME_LIST = _words("list reverse sort unique select reject")
+_BY_ATTRIBUTE = _words("selectattr rejectattr")
 _PURE: Mapping[str, Callable[[str], str]] = {
     "lower": str.lower,
     "upper": str.upper,
@@ -66,14 +83,17 @@ def test(name: str, value: Value, undefined: bool) -> Truth:
         return frozenset((undefined == (name == "undefined"),)) if known else EITHER
     if name == "none" and value.kind:
         may = value.none or value.kind == "none" or None in (value.options or ())
-        only = value.kind == "none" or (value.options is not None and set(value.options) == {None})
-        return frozenset((True,)) if only else EITHER if may else frozenset((False,))
+        if value.kind == "none" or (value.options is not None and set(value.options) == {None}):
+            return frozenset((True,))
+        return EITHER if may else frozenset((False,))
     if name in ("odd", "even") and value.kind == "number" and value.options is not None:
         return frozenset((one % 2 == 1) == (name == "odd") for one in value.options)
     return EITHER
 
 
-def apply(walk: Walk, node: nodes.Filter, value: Value, given: Sequence[Value], named: Mapping[str, Value]) -> Value:
+def apply(
+    walk: Expressions, node: nodes.Filter, value: Value, given: Sequence[Value], named: Mapping[str, Value]
+) -> Value:
     """Return the possible results of a filter."""
     name, where = node.name, node.name
     attribute = _literal(named.get("attribute"))
@@ -87,15 +107,29 @@ def apply(walk: Walk, node: nodes.Filter, value: Value, given: Sequence[Value], 
     if name == "map" and value.kind == "list":
         return _map(walk, node, value, attribute, given)
     if value.kind == "text" and name == "join":
-        walk.fault(node, where, f"`{value.source or 'this'}` is a text, so `join` separates its letters; remove it")
+        walk.fault(
+            node, where, f"`{value.source or 'this'}` is a text, so the filter 'join' separates its letters; remove it"
+        )
     if name == "join" and value.kind == "list" and not attribute and _is_record(value.item):
         part = 'map(attribute="text")' if "text" in (value.item or UNKNOWN).fields else 'map(attribute="answer")'
         walk.fault(node, where, f"joins records in Python's form; write | {part} | join")
     if name in _PURE and value.kind == "text" and value.options is not None and not given:
-        return replace(value, options=tuple(_PURE[name](one) for one in value.options if one is not None), literal=False)
+        return replace(
+            value, options=tuple(_PURE[name](one) for one in value.options if one is not None), literal=False
+        )
     if name in _TO_TEXT:
-        if value.kind in ("list", "record") and name in ("upper", "lower", "title", "capitalize", "trim", "replace", "truncate"):
-            walk.fault(node, where, f"`{name}` is for texts, and `{value.source or 'this'}` is none; choose a part of it")
+        if value.kind in ("list", "record") and name in (
+            "upper",
+            "lower",
+            "title",
+            "capitalize",
+            "trim",
+            "replace",
+            "truncate",
+        ):
+            walk.fault(
+                node, where, f"`{name}` is for texts, and `{value.source or 'this'}` is none; choose a part of it"
+            )
         return TEXT
     if name in ("int", "float", "round", "abs", "sum", "wordcount"):
         return NUMBER
@@ -108,18 +142,18 @@ def apply(walk: Walk, node: nodes.Filter, value: Value, given: Sequence[Value], 
     return UNKNOWN
 
 
-def _map(walk: Walk, node: nodes.Filter, value: Value, attribute: str, given: Sequence[Value]) -> Value:
+def _map(walk: Expressions, node: nodes.Filter, value: Value, attribute: str, given: Sequence[Value]) -> Value:
     if attribute:
         return listed((value.item or UNKNOWN).fields.get(attribute, UNKNOWN), value.most)
     what = _literal(given[0]) if given else ""
     if what and what not in list_filters():
         item = value.item or UNKNOWN
         meant = f'write map(attribute="{what}")' if what in item.fields else "name a filter, or attribute=..."
-        walk.fault(node, what, f"there is no filter {what!r} for `map`; {meant}", error=True)
+        walk.fault(node, what, f"there is no filter {what!r} for 'map'; {meant}", error=True)
     return listed(UNKNOWN, value.most)
 
 
-def _check_attribute(walk: Walk, node: nodes.Filter, value: Value, attribute: str) -> None:
+def _check_attribute(walk: Expressions, node: nodes.Filter, value: Value, attribute: str) -> None:
     item = value.item or UNKNOWN
     if item.kind == "record" and item.fields and attribute.partition(".")[0] not in item.fields:
         own = tuple(item.fields)
@@ -127,11 +161,11 @@ def _check_attribute(walk: Walk, node: nodes.Filter, value: Value, attribute: st
         near = find_near(attribute, own)
         walk.fault(node, attribute, f"{noun} has no {attribute!r}", error=True, allowed=own, suggestion=near)
     elif item.kind == "text":
-        message = f"`{value.source or 'this'}` is a list of texts, which have no {attribute!r}; remove `attribute`"
+        message = f"`{value.source or 'this'}` is a list of texts, which have no {attribute!r}; remove the attribute"
         walk.fault(node, attribute, message, error=True)
 
 
-def call(walk: Walk, node: nodes.Call, value: Value, method: str, given: Sequence[Value]) -> Value:
+def call(walk: Expressions, node: nodes.Call, value: Value, method: str, given: Sequence[Value]) -> Value:
     """Return the possible results of a method of a text, a list or a mapping."""
     if method == "get" and value.kind == "record":
         key = _literal(given[0]) if given else ""
@@ -149,7 +183,7 @@ def call(walk: Walk, node: nodes.Call, value: Value, method: str, given: Sequenc
     return NUMBER if method in ("count", "find", "index", "rfind", "rindex") else TEXT
 
 
-def _starts(walk: Walk, node: nodes.Call, value: Value, method: str, given: Value) -> Value:
+def _starts(walk: Expressions, node: nodes.Call, value: Value, method: str, given: Value) -> Value:
     options = [str(one) for one in given.options or ()]
     work = str.startswith if method == "startswith" else str.endswith
     truth = frozenset(work(str(one), tuple(options)) for one in value.options or ())

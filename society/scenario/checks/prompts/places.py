@@ -20,11 +20,8 @@ from society.scenario.checks.effects.agents import count_earlier
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie
 from society.scenario.checks.effects.rules import has_confidence
 from society.scenario.checks.prompts.possible import (
-    FLAG,
     MOST_OPTIONS,
-    NOTHING,
     NUMBER,
-    SHARE,
     TEXT,
     UNKNOWN,
     Value,
@@ -35,10 +32,6 @@ from society.scenario.checks.prompts.possible import (
     text,
 )
 from society.scenario.members import judges
-from society.scenario.models.memory import MemorySpec
-from society.simulation.memories import Memory
-from society.simulation.notes import Outcome
-from society.simulation.prompts import CANDIDATE_LETTERS
 
 NO_CONFIDENCE = "set `confidence: stated` in the role of the agents, or remove it"
 EMPTY_RECORD = Value("record", plain=False)
@@ -96,6 +89,8 @@ class _Facts:
 
     @cached_property
     def candidates(self) -> Value:
+        from society.simulation.prompts import CANDIDATE_LETTERS
+
         noun = "one of `candidates`"
         one = Value("record", fields={"letter": text(CANDIDATE_LETTERS), "answer": self.answer}, noun=noun, plain=False)
         return listed(one, len(CANDIDATE_LETTERS), source="candidates")
@@ -123,8 +118,8 @@ class _Facts:
             return text([""], source="now")
         return _record(Moment, "`now`", {"hour": NUMBER, "day": NUMBER}, plain=True, source="now")
 
-    def confidence(self, agents: Iterable[str]) -> Value:
-        known = not self.confident.isdisjoint(agents)
+    def confidence(self, agents: Collection[str]) -> Value:
+        known = not agents or not self.confident.isdisjoint(agents)
         return Value("number", none=True, low=0, high=1) if known else Value("none", (None,), remedy=NO_CONFIDENCE)
 
     def messages(self, senders: Collection[str], most: int | None, hidden: bool = False) -> Value:
@@ -143,8 +138,12 @@ class _Facts:
 
     def memories(self, most: int | None, rated: bool = True) -> Value:
         """Return `memories`. `rated`: they may have an importance."""
-        importance = number(range(1, 11), none=True) if rated else Value(
-            "none", (None,), remedy="set `rate` in `memory`, or remove it"
+        from society.simulation.memories import Memory
+
+        importance = (
+            number(range(1, 11), none=True)
+            if rated
+            else Value("none", (None,), remedy="set `rate` in `memory`, or remove it")
         )
         known = {
             "text": TEXT,
@@ -158,6 +157,8 @@ class _Facts:
 
     @cached_property
     def outcome(self) -> Value:
+        from society.simulation.notes import Outcome
+
         known = {"decision": self.answer, "right": Value("flag", none=True), "gold": text(none=True)}
         return _record(Outcome, "`outcome`", known, source="outcome")
 
@@ -283,7 +284,7 @@ class _PhasePlaces:
 
     def _helper(self, name: str, own: int | None, **more: Value) -> Iterator[PromptPlace]:
         """Yield the places of an agent that is asked about the speakers, or about some of their messages."""
-        senders = [agent for agent in (*self.phase.plan.speakers, *self.phase.plan.reads)]
+        senders = (*self.phase.plan.speakers, *self.phase.plan.reads)
         heard = self.facts.messages(senders, None, self._hides)
         turns = self.facts.own([name], own)
         yield from self._places([self.phase.plan.agents[name]], heard=heard, own=turns, **more)
@@ -304,31 +305,34 @@ class _PhasePlaces:
                 bound = society.bind_as(self.phase.plan, plan.name, role)
                 own = self.facts.own([plan.name], None if role == memory.write else 0)
                 memories = self.facts.memories(recalled, rated and role != memory.rate)
-                more: dict[str, Value] = {} if role == memory.write and not bound.memory.lasts else {"memories": memories}
+                more: dict[str, Value] = (
+                    {} if role == memory.write and not bound.memory.lasts else {"memories": memories}
+                )
                 yield from self._places([bound], outcome=self.facts.outcome, own=own, **more)
 
     def _places(self, plans: Sequence[AgentPlan], **more: Value) -> Iterator[PromptPlace]:
         """Yield the place of these plans of one role, of which all have the same fields."""
         if not plans:
             return
-        values = self._variables(plans)
-        values.update({name: value for name, value in more.items()})
+        values = {**self._variables(plans), **more}
         yield PromptPlace(plans[0].role_name, tuple(plan.name for plan in plans), self.phase.plan.name, values)
 
     def _variables(self, plans: Sequence[AgentPlan]) -> dict[str, Value]:
         facts, phase, plan = self.facts, self.phase, plans[0]
         scenario = self.flow.scenario
         lasting = any(one.memory.lasts for one in plans)
+        own_vars, of = [one.vars for one in plans], f"{plan.name!r} in the phase {phase.plan.name!r}"
+        names = [one.name for one in plans]
         may_vote = bool(phase.spoke) or phase.plan.times > 1
         return {
             "question": text(source="question"),
             "instruction": text(source="instruction"),
             "item_id": text(),
             "choices": facts.choices,
-            "name": text((one.name for one in plans), source="name", known=facts.agents),
+            "name": text(names, source="name", known=facts.agents),
             "role": text([plan.role_name], source="role", known=tuple(scenario.roles)),
             "persona": _persona(plans),
-            "vars": _fields([one.vars for one in plans], f"`vars` of {plan.name!r} in the phase {phase.plan.name!r}", "vars"),
+            "vars": _fields(own_vars, f"`vars` of {of}", "vars"),
             "item": facts.item,
             "phase": text([phase.plan.name], source="phase", known=facts.phases),
             "round": number(range(1, phase.plan.rounds + 1), source="round"),
@@ -336,7 +340,7 @@ class _PhasePlaces:
             "agents": listed(text(phase.plan.speakers, known=facts.agents), len(phase.plan.speakers), source="agents"),
             "heard": facts.messages((), 0),
             "summary": text([""], source="summary"),
-            "own": facts.own([one.name for one in plans], 0),
+            "own": facts.own(names, 0),
             "readers": listed(TEXT, 0, source="readers"),
             "sender": text([""], source="sender", known=facts.agents),
             "reader": text([""], source="reader", known=facts.agents),

@@ -119,7 +119,7 @@ def constant(value: Any) -> Value:
 
 def join(values: Iterable[Value]) -> Value:
     """Return a value that may be any of these."""
-    found = [value for value in values]
+    found = list(values)
     kinds = {value.kind for value in found} - {"none"}
     none = any(value.none or value.kind == "none" for value in found)
     if not kinds:

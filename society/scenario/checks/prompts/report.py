@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from jinja2 import nodes
-
 from society.components.facts import listing
 from society.core.problems import Problem, find_near, make_problem, show
 from society.core.templating.prompts import find_variables, parse_template
 from society.core.types import Item
 from society.scenario.checks.effects.flow import Flow
+from society.scenario.checks.prompts.log import Compared, Log, Used
 from society.scenario.checks.prompts.places import PromptPlace, find_places
-from society.scenario.checks.prompts.walk import Compared, Log, Used, Walk
+from society.scenario.checks.prompts.walk import Walk
 from society.scenario.checks.templates import line_of
 from society.scenario.reading.source import Node
-from society.scenario.reading.tree import Steps, find_node, write_path
+from society.scenario.reading.tree import Steps, find_node, problem_at, write_path
 
 SIMILAR = 0.8
 """Minimum similarity of a name to an existing one at which it is taken for a misspelling."""
@@ -92,22 +91,41 @@ class _Template:
 
     @property
     def _inherited(self) -> bool:
-        """Whether the template is from a file that the scenario extends: it may be written for other phases, too."""
+        """True if the template is from a file that the scenario extends: it may be written for other phases, too."""
         node = find_node(self.root, self.steps)
         written = node.written.place if node.written is not None else node.place
         return written.file != find_node(self.root, ("phases",)).place.file
 
     def _check_used(self, used: Used) -> Iterator[Problem]:
-        if not used.empty or used.variable not in EMPTY or self._inherited or self._has_instead(used.variable):
+        if used.fault is not None:
+            if used.empty and not self._inherited:
+                yield self._problem(used.fault.line, used.fault.text, used.fault.message, error=False)
+            return
+        if not used.empty or used.variable not in EMPTY or self._inherited:
+            return
+        if used.variable == "heard" and self._shows_summary():
+            return
+        phases = dict.fromkeys(place.phase for place in self.places)
+        if used.variable == "heard" and len(phases) == 1 and all(p.variables["heard"].empty for p in self.places):
+            yield self._unheard(next(iter(phases)))
             return
         message = f"uses `{used.variable}`, which is always empty: {EMPTY[used.variable]}"
         yield self._problem(used.node.lineno, used.variable, message, error=False)
 
-    def _has_instead(self, variable: str) -> bool:
-        """Return whether the template is for messages in full and for summaries, and the other of them arrives."""
-        other = {"heard": "summary", "summary": "heard"}.get(variable, "")
+    def _unheard(self, phase: str) -> Problem:
+        """Return the problem of a phase in which no message arrives for a prompt that shows messages."""
+        spec = next(spec for spec in self.flow.scenario.phases if spec.name == phase)
+        index = self.flow.scenario.phases.index(spec)
+        field = next((name for name in ("topology", "agents") if name in spec.model_fields_set), "")
+        steps: Steps = ("phases", index, field) if field else ("phases", index)
+        who = listing(dict.fromkeys(name for place in self.places for name in place.agents), 2)
+        message = f"no message arrives for {who}, whose prompt shows `heard`; set `topology` or `reads`"
+        return problem_at(self.root, steps, message, level="warning")
+
+    def _shows_summary(self) -> bool:
+        """Return whether the template is also for summaries, and one arrives in place of messages."""
         source = str(getattr(self.flow.scenario.roles[str(self.steps[1])], str(self.steps[2])))
-        return other in find_variables(source) and not all(place.variables[other].empty for place in self.places)
+        return "summary" in find_variables(source) and not all(p.variables["summary"].empty for p in self.places)
 
     def _check_compared(self, compared: Compared) -> Iterator[Problem]:
         (holds,) = compared.truth
@@ -139,7 +157,11 @@ class _Template:
         name = compared.subject.source or "the comparison"
         literal = show(compared.literal)
         if compared.name in WORDS:
-            return f"`{name} {WORDS[compared.name]} {literal}`" if compared.subject.source else f"the comparison with {literal}"
+            return (
+                f"`{name} {WORDS[compared.name]} {literal}`"
+                if compared.subject.source
+                else f"the comparison with {literal}"
+            )
         return f"`{name}.{compared.name}({literal})`"
 
     def _explain(self, compared: Compared, exists: bool) -> str:
@@ -157,7 +179,9 @@ class _Template:
         if subject.high == 1 and subject.low == 0:
             return "it is a number from 0 to 1"
         if not exists and subject.source in NAMES:
-            return f"there is no {NAMES[subject.source]} {show(stated)}{self._hint(stated)}; here are {listing(options)}"
+            return (
+                f"there is no {NAMES[subject.source]} {show(stated)}{self._hint(stated)}; here are {listing(options)}"
+            )
         group = self.flow.society.members.get(str(stated), ())
         if subject.source in NAMES and NAMES[subject.source] == "agent" and len(group) > 1:
             return f"{show(stated)} is a group, whose agents are {listing(group)}; name one, or compare `role`"
@@ -179,7 +203,12 @@ class _Template:
         return f", but a{'n' * (other == 'agent')} {other}" if other else ""
 
 
-_ARTICLES = {"list": "a list; compare its length, or use `in`", "flag": "true or false", "record": "a record", "none": "None"}
+_ARTICLES = {
+    "list": "a list; compare its length, or use `in`",
+    "flag": "true or false",
+    "record": "a record",
+    "none": "None",
+}
 
 
 def _explain_round(name: str, low: int, high: int) -> str:
@@ -192,5 +221,5 @@ def _explain_round(name: str, low: int, high: int) -> str:
 
 def _is_misspelled(given: str, near: str) -> bool:
     """Return whether a name is most likely a misspelling: similar, and not another number of the same series."""
-    letters = ["".join(c for c in name.lower() if not c.isdigit()) for name in (given, near)]
-    return letters[0] != letters[1] and SequenceMatcher(None, *letters).ratio() >= SIMILAR
+    one, other = ("".join(c for c in name.lower() if not c.isdigit()) for name in (given, near))
+    return one != other and SequenceMatcher(None, one, other).ratio() >= SIMILAR

@@ -5,108 +5,37 @@ What no place of a template reaches is not walked. The body of a loop over an em
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
 
 from jinja2 import nodes
 
-from society.core.problems import find_near
-from society.scenario.checks.prompts import filters
+from society.scenario.checks.prompts.expressions import Expressions, last_name, list_names
+from society.scenario.checks.prompts.log import Log
 from society.scenario.checks.prompts.possible import (
-    EITHER,
     FLAG,
-    MOST_OPTIONS,
-    NOTHING,
     NUMBER,
-    OPERATORS,
-    TEXT,
     UNKNOWN,
-    Truth,
     Value,
-    compare,
-    constant,
-    join,
-    listed,
-    number,
 )
-from society.scenario.checks.variables import VARIABLES
 
 LOOP = Value(
     "record",
-    fields=dict.fromkeys("index index0 revindex revindex0 length depth depth0".split(), NUMBER)
+    fields=dict.fromkeys(["index", "index0", "revindex", "revindex0", "length", "depth", "depth0"], NUMBER)
     | dict.fromkeys(("first", "last"), FLAG)
-    | dict.fromkeys("cycle changed previtem nextitem".split(), UNKNOWN),
+    | dict.fromkeys(["cycle", "changed", "previtem", "nextitem"], UNKNOWN),
     noun="`loop`",
     plain=False,
 )
 
 
-@dataclass
-class Compared:
-    """A comparison with a literal, over all places of its template."""
-
-    node: nodes.Node
-    name: str
-    """Operator of Jinja2."""
-    literal: Any
-    subject: Value
-    truth: set[bool]
-    options: dict[Any, None]
-    """All possible values of the subject."""
-    listed: bool
-    """Whether the literal is part of a list."""
-    other: bool
-    """Whether something is shown instead where the comparison does not hold."""
-
-
-@dataclass
-class Used:
-    """A use of a variable, over all places of its template. `empty`: it is empty at each of them."""
-
-    node: nodes.Node
-    variable: str
-    empty: bool
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A part of a template that fails, or shows what is hardly meant."""
-
-    line: int
-    text: str
-    """Text of the template at the place of the fault."""
-    message: str
-    error: bool = False
-    allowed: tuple[str, ...] = ()
-    suggestion: str = ""
-
-
-@dataclass
-class Log:
-    """The records of all walks through one template."""
-
-    compared: dict[tuple[int, object], Compared] = field(default_factory=dict)
-    used: dict[int, Used] = field(default_factory=dict)
-    faults: dict[tuple[int, str], Fault] = field(default_factory=dict)
-    """Faults by line and text, the first of each."""
-
-
-class Walk:
+class Walk(Expressions):
     """One walk through a template. `variables` are the possible values of its variables at a place."""
 
     def __init__(self, tree: nodes.Template, variables: dict[str, Value], log: Log) -> None:
-        self.names, self.log = dict(variables), log
-        assigned = [name.name for found in tree.find_all(nodes.Assign) for name in found.target.find_all(nodes.Name)]
-        assigned += [found.target.name for found in tree.find_all(nodes.Assign) if isinstance(found.target, nodes.Name)]
-        self.vague = {name for name in assigned if assigned.count(name) > 1}
-        self.quiet = False  # in a body that never takes place
-        self.testing = False  # in a condition
-        self.guarded = 0  # in `is defined`, `default` or `or`
-        self.undefined = False  # whether the last guarded expression has an attribute that does not exist
-        self.other = False  # whether the condition has an `else`
+        super().__init__(variables, log)
+        targets = [name for found in tree.find_all(nodes.Assign) for name in list_names(found.target)]
+        self.vague = {name for name in targets if targets.count(name) > 1}
         self.run(tree.body)
 
     def run(self, body: Iterable[nodes.Node]) -> None:
@@ -121,38 +50,28 @@ class Walk:
             else:
                 self.run(node.iter_child_nodes())
 
-    @contextmanager
-    def _set(self, **flags: Any) -> Iterator[None]:
-        before = {name: getattr(self, name) for name in flags}
-        for name, value in flags.items():
-            setattr(self, name, value)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                setattr(self, name, value)
-
     def _in_scope(self, body: Iterable[nodes.Node], names: dict[str, Value]) -> None:
-        with self._set(names={**self.names, **names}):
+        with self.set_(names={**self.names, **names}):
             self.run(body)
 
     def _run_output(self, node: nodes.Output) -> None:
         for part in node.nodes:
             if not isinstance(part, nodes.TemplateData):
-                self._check_shown(part, self.value(part))
+                self.check_shown(part, self.value(part))
 
     def _run_for(self, node: nodes.For) -> None:
         found = self.value(node.iter)
-        self._use(node.iter, found)
+        self.use(node.iter, found)
         if found.kind == "text":
-            self.fault(node.iter, _last_name(node.iter), "is a text, so the loop takes place for each letter; name a list")
+            message = "is a text, so the loop takes place for each letter; name a list"
+            self.fault(node.iter, last_name(node.iter), message)
         if found.kind in ("number", "flag"):
-            self.fault(node.iter, _last_name(node.iter), "is no list, so no loop can go over it", error=True)
-        names = {name: UNKNOWN for name in _names(node.target)}
+            self.fault(node.iter, last_name(node.iter), "is no list, so no loop can go over it", error=True)
+        names = dict.fromkeys(list_names(node.target), UNKNOWN)
         if isinstance(node.target, nodes.Name):
             names[node.target.name] = found.item or UNKNOWN
             self._check_loop(node, node.target.name)
-        with self._set(quiet=self.quiet or found.most == 0, names={**self.names, **names, "loop": LOOP}):
+        with self.set_(quiet=self.quiet or found.most == 0, names={**self.names, **names, "loop": LOOP}):
             if node.test is not None:
                 self.test(node.test)
             self.run(node.body)
@@ -161,19 +80,21 @@ class Walk:
     def _check_loop(self, node: nodes.For, name: str) -> None:
         """Record a loop over messages that shows nothing of them."""
         over = node.iter.name if isinstance(node.iter, nodes.Name) else ""
-        used = {found.name for part in node.body for found in [part, *part.find_all(nodes.Name)] if hasattr(found, "name")}
+        used = {found.name for part in node.body for found in part.find_all(nodes.Name)}
         if over in ("heard", "own", "memories", "candidates", "choices") and not used & {name, "loop", over}:
-            self.fault(node, f"for {name}", f"goes over `{over}` and shows nothing of `{name}`; write {{{{ {name}... }}}} in it")
+            part = {"choices": "", "candidates": ".answer"}.get(over, ".text")
+            message = f"the loop over `{over}` shows nothing of `{name}`; write {{{{ {name}{part} }}}} in it"
+            self.fault(node, f"for {name}", message)
 
     def _run_if(self, node: nodes.If) -> None:
         before, changed = self.names, set[str]()
         rest = self.names
         for branch in (node, *node.elif_):
-            with self._set(other=bool(node.else_ or node.elif_)):
+            with self.set_(other=bool(node.else_ or node.elif_)):
                 truth = self.test(branch.test)
             if True in truth:
-                changed |= self._run_branch(branch.body, {**rest, **self._refine(branch.test, True)})
-            self.names = rest = {**rest, **self._refine(branch.test, False)}
+                changed |= self._run_branch(branch.body, {**rest, **self.refine(branch.test, True)})
+            self.names = rest = {**rest, **self.refine(branch.test, False)}
             if False not in truth:
                 break
         else:
@@ -186,29 +107,9 @@ class Walk:
         self.run(body)
         return {name for name, value in self.names.items() if names.get(name) is not value}
 
-    def _refine(self, test: nodes.Expr, holds: bool) -> dict[str, Value]:
-        """Return the values that variables have where a condition holds, or does not hold."""
-        if isinstance(test, nodes.Not):
-            return self._refine(test.node, not holds)
-        if isinstance(test, nodes.And if holds else nodes.Or):
-            return {**self._refine(test.left, holds), **self._refine(test.right, holds)}
-        named = test.expr if isinstance(test, nodes.Compare) else test
-        if not isinstance(named, nodes.Name) or (known := self.names.get(named.name)) is None or known.options is None:
-            return {}
-        if isinstance(test, nodes.Name):
-            return {named.name: replace(known, options=[o for o in known.options if bool(o) is holds])}
-        if not isinstance(test, nodes.Compare) or len(test.ops) != 1:
-            return {}
-        try:
-            other = test.ops[0].expr.as_const()
-            kept = [o for o in known.options if bool(OPERATORS[test.ops[0].op](o, other)) is holds]
-        except (nodes.Impossible, TypeError):
-            return {}
-        return {named.name: replace(known, options=kept)}
-
     def _run_assign(self, node: nodes.Assign) -> None:
         found = self.value(node.node)
-        for name in _names(node.target):
+        for name in list_names(node.target):
             whole = isinstance(node.target, nodes.Name) and name not in self.vague
             self.names[name] = replace(found, source="", literal=False) if whole else UNKNOWN
 
@@ -216,286 +117,3 @@ class Walk:
         values = [self.value(value) for value in node.values]
         names = {t.name: v for t, v in zip(node.targets, values, strict=True) if isinstance(t, nodes.Name)}
         self._in_scope(node.body, names)
-
-    def test(self, node: nodes.Expr) -> Truth:
-        """Return the possible truth values of a condition."""
-        if isinstance(node, nodes.Const) and isinstance(node.value, str):
-            text = node.value
-            self.fault(node, text, f"the text {text!r} alone always holds; write `in [..., {text!r}]` or repeat the comparison")
-        with self._set(testing=True):
-            return self.value(node).truth
-
-    def value(self, node: nodes.Node | None) -> Value:
-        """Return the possible values of an expression."""
-        if node is None:
-            return UNKNOWN
-        method = getattr(self, f"_value_{type(node).__name__.lower()}", None)
-        if method is not None:
-            found: Value = method(node)
-            return found
-        if isinstance(node, nodes.BinExpr):
-            return self._compute(node)
-        for child in node.iter_child_nodes():
-            self.value(child)
-        return TEXT if isinstance(node, nodes.Concat) else UNKNOWN
-
-    def _value_const(self, node: nodes.Const) -> Value:
-        return replace(constant(node.value), literal=True)
-
-    def _value_neg(self, node: nodes.Neg) -> Value:
-        found = self.value(node.node)
-        options = found.options if found.kind == "number" else None
-        return replace(NUMBER, options=options and [-o for o in options], literal=found.literal)
-
-    def _value_list(self, node: nodes.List | nodes.Tuple) -> Value:
-        items = [self.value(item) for item in node.items]
-        literal = bool(items) and all(item.literal for item in items)
-        return listed(join(items) if items else UNKNOWN, len(items), literal=literal)
-
-    _value_tuple = _value_list
-
-    def _value_name(self, node: nodes.Name) -> Value:
-        return self.names.get(node.name, UNKNOWN)
-
-    def _value_getattr(self, node: nodes.Getattr) -> Value:
-        return self._part(node, self.value(node.node), node.attr)
-
-    def _value_getitem(self, node: nodes.Getitem) -> Value:
-        found = self.value(node.node)
-        if isinstance(node.arg, nodes.Slice):
-            self._use(node.node, found)
-            return replace(found, source="", options=None)
-        if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) and found.kind == "record":
-            return self._part(node, found, node.arg.value)
-        self.value(node.arg)
-        self._use(node.node, found)
-        return found.item or UNKNOWN if found.kind == "list" else TEXT if found.kind == "text" else UNKNOWN
-
-    def _part(self, node: nodes.Getattr | nodes.Getitem, whole: Value, name: str) -> Value:
-        """Return an attribute of a value, or the item of this name."""
-        if whole.empty and whole.source in ("outcome", "judged", "now"):
-            self._use(node.node, whole)
-            self.undefined = True
-            return UNKNOWN
-        if whole.kind == "record" and name in whole.fields:
-            return whole.fields[name]
-        known = filters.attributes(whole)
-        if known is None:
-            return UNKNOWN
-        if name in known and isinstance(node, nodes.Getattr):
-            return Value("record", noun="a method", fields={"()": UNKNOWN}, plain=False)
-        self.undefined = True
-        if not self.guarded:
-            self._fault_part(node, whole, name)
-        return UNKNOWN
-
-    def _fault_part(self, node: nodes.Node, whole: Value, name: str) -> None:
-        own = tuple(whole.fields)
-        if whole.kind == "list":
-            each = f"{{% for one in {whole.source or '...'} %}}{{{{ one.{name} }}}}{{% endfor %}}"
-            message = f"is a list, so it has no {name!r}; write {each}"
-            self.fault(node, name, f"`{whole.source or 'this'}` {message}", error=True)
-            return
-        noun = whole.noun or {"text": "a text", "number": "a number", "flag": "true or false"}.get(whole.kind, "this value")
-        near = find_near(name, own)
-        self.fault(node, name, f"{noun} has no {name!r}", error=True, allowed=own, suggestion=near)
-
-    def _value_compare(self, node: nodes.Compare) -> Value:
-        left = self.value(node.expr)
-        truths: list[Truth] = []
-        for index, operand in enumerate(node.ops):
-            right = self.value(operand.expr)
-            truths.append(self._compare(node, index, left, operand, right))
-            left = right
-        if any(truth == {False} for truth in truths):
-            return Value("flag", (False,))
-        return Value("flag", tuple(truths[0])) if len(truths) == 1 else FLAG
-
-    def _compare(self, node: nodes.Compare, index: int, left: Value, operand: nodes.Operand, right: Value) -> Truth:
-        inside = operand.op in ("in", "notin")
-        if inside and right.literal and right.kind == "list" and not left.literal:
-            return self._compare_listed(node, left, operand)
-        if inside and right.kind == "list":
-            truth = compare(left, "eq", right.item or UNKNOWN) if right.most != 0 else frozenset((False,))
-            truth = truth if truth == {False} else EITHER
-            if left.literal and not right.literal:
-                self._record((id(node), index), node, "eq", left, right.item or UNKNOWN, truth)
-            return truth if operand.op == "in" else frozenset(not one for one in truth)
-        if inside and right.kind == "record":
-            closed = right.fields and right.noun != "a method"
-            right = Value("list", tuple(right.fields)) if closed else UNKNOWN
-            return compare(left, operand.op, replace(right, options=[tuple(right.options or ())])) if closed else EITHER
-        if left.literal != right.literal:
-            literal, subject = (left, right) if left.literal else (right, left)
-            name = operand.op if right.literal or inside else _MIRRORED.get(operand.op, operand.op)
-            truth = compare(left, operand.op, right)
-            self._record((id(node), index), node, name, literal, subject, truth)
-            return truth
-        return compare(left, operand.op, right)
-
-    def _compare_listed(self, node: nodes.Compare, left: Value, operand: nodes.Operand) -> Truth:
-        """Return whether a value may be in a list of literals. Each of them is recorded as a comparison."""
-        found: list[Truth] = []
-        for i, item in enumerate(getattr(operand.expr, "items", ())):
-            literal = self.value(item)
-            truth = compare(left, "eq", literal)
-            self._record((id(node), ("in", i)), item, "eq", literal, left, truth, listed=True)
-            found.append(truth)
-        if all(truth == {False} for truth in found):
-            inside: Truth = frozenset((False,))
-        elif left.options is not None and all(True in truth for truth in found) and len(left.options) <= len(found):
-            inside = compare(replace(left, literal=False), "in", replace(self.value(operand.expr), options=None))
-        else:
-            inside = EITHER
-        return inside if operand.op == "in" else frozenset(not one for one in inside)
-
-    def _record(
-        self, key: Any, node: nodes.Node, name: str, literal: Value, subject: Value, truth: Truth, listed: bool = False
-    ) -> None:
-        if self.quiet or not subject.kind or literal.options is None:
-            return
-        if len(literal.options) != 1:
-            return
-        (stated,) = literal.options
-        other = self.other and self.testing
-        found = self.log.compared.setdefault(key, Compared(node, name, stated, subject, set(), {}, listed, other))
-        found.truth |= truth
-        found.options.update(dict.fromkeys(subject.options or ()))
-
-    def _value_and(self, node: nodes.And | nodes.Or) -> Value:
-        ends = isinstance(node, nodes.Or)  # the truth value of the left side at which the right one does not matter
-        with self._set(guarded=self.guarded + ends):
-            left = self._operand(node.left)
-        if left.truth == {ends}:
-            return left
-        before = self.names
-        self.names = {**before, **self._refine(node.left, not ends)}
-        right = self._operand(node.right)
-        self.names = before
-        if left.truth == {not ends}:
-            return replace(right, literal=False)
-        if not self.testing:
-            return replace(join([left, right]), literal=False, source="", none=False) if ends else UNKNOWN
-        return Value("flag", (ends,)) if right.truth == {ends} else FLAG
-
-    _value_or = _value_and
-
-    def _operand(self, node: nodes.Expr) -> Value:
-        if self.testing and isinstance(node, nodes.Const):
-            self.test(node)
-        return self.value(node)
-
-    def _value_not(self, node: nodes.Not) -> Value:
-        with self._set(testing=True):
-            return Value("flag", tuple(not one for one in self.value(node.node).truth))
-
-    def _value_condexpr(self, node: nodes.CondExpr) -> Value:
-        with self._set(other=node.expr2 is not None):
-            truth = self.test(node.test)
-        found = []
-        for holds, part in ((True, node.expr1), (False, node.expr2)):
-            if holds in truth:
-                before = self.names
-                self.names = {**before, **self._refine(node.test, holds)}
-                found.append(self.value(part) if part is not None else TEXT)
-                self.names = before
-        return replace(join(found), literal=False, source="")
-
-    def _value_test(self, node: nodes.Test) -> Value:
-        self.undefined = False
-        with self._set(guarded=self.guarded + 1, testing=True):
-            found = self.value(node.node)
-        undefined, self.undefined = self.undefined, False
-        for argument in node.args or ():
-            self.value(argument)
-        truth = filters.test(node.name, found, undefined)
-        return Value("flag", tuple(truth))
-
-    def _value_filter(self, node: nodes.Filter) -> Value:
-        lenient = node.name in ("default", "d")
-        self.undefined = False
-        with self._set(guarded=self.guarded + lenient):
-            found = self.value(node.node)
-            if node.node is not None and not lenient:
-                self._use(node.node, found)
-        undefined, self.undefined = self.undefined and lenient, False
-        given = [self.value(argument) for argument in node.args or ()]
-        named = {pair.key: self.value(pair.value) for pair in node.kwargs or ()}
-        return filters.apply(self, node, UNKNOWN if undefined else found, given, named)
-
-    def _value_call(self, node: nodes.Call) -> Value:
-        given = [self.value(argument) for argument in node.args]
-        for pair in node.kwargs:
-            self.value(pair.value)
-        if isinstance(node.node, nodes.Getattr):
-            whole = self.value(node.node.node)
-            if whole.kind in ("text", "record", "list") and node.node.attr in (filters.attributes(whole) or ()):
-                return filters.call(self, node, whole, node.node.attr, given)
-        self.value(node.node)
-        is_range = isinstance(node.node, nodes.Name) and node.node.name == "range"
-        return listed(NUMBER) if is_range else UNKNOWN
-
-    def _compute(self, node: nodes.BinExpr) -> Value:
-        left, right = self.value(node.left), self.value(node.right)
-        if left.kind == right.kind == "text" and node.operator == "+":
-            return TEXT
-        if left.kind != "number" or right.kind != "number":
-            return UNKNOWN
-        work = filters.ARITHMETIC.get(node.operator)
-        one, other = left.options, right.options
-        if work is None or one is None or other is None or len(one) * len(other) > MOST_OPTIONS:
-            return NUMBER
-        try:
-            return number(tuple({work(a, b) for a, b in product(one, other)}), literal=left.literal and right.literal)
-        except (ArithmeticError, TypeError):
-            return NUMBER
-
-    def record_call(self, node: nodes.Call, method: str, literal: Value, subject: Value, truth: Truth) -> None:
-        """Record a call such as `name.startswith("a")` like a comparison."""
-        self._record((id(node), method), node, method, literal, subject, truth)
-
-    def _use(self, node: nodes.Node, found: Value) -> None:
-        """Record the use of a variable, outside of conditions and defaults."""
-        if found.source not in VARIABLES or self.quiet or self.testing or self.guarded:
-            return
-        used = self.log.used.setdefault(id(node), Used(node, found.source, True))
-        used.empty = used.empty and found.empty
-
-    def _check_shown(self, node: nodes.Node, found: Value) -> None:
-        """Record a value that is always empty, or shown in Python's form."""
-        if isinstance(node, nodes.Const) and isinstance(node.value, str) and node.value in self.names:
-            self.fault(node, node.value, f"shows the word {node.value!r}, not the variable; remove the quotation marks")
-        self._use(node, found)
-        if found.source in VARIABLES and found.empty:
-            return
-        where = _last_name(node)
-        if found.kind == "list":
-            self.fault(node, where, f"`{found.source or where}` is a list, and shown in Python's form; {filters.show_list(found)}")
-        elif found.kind == "record" and found.noun == "a method":
-            self.fault(node, where, f"`{where}` is a method, which is not called; write {where}()")
-        elif found.kind == "record" and not found.plain:
-            shown = next((name for name in ("text", "answer") if name in found.fields), next(iter(found.fields), ""))
-            self.fault(node, where, f"shows {found.noun or 'a mapping'} in Python's form; show a part, such as `.{shown}`")
-        elif found.kind == "none" or (found.options is not None and set(found.options) == {None}):
-            self.fault(node, where, f"`{found.source or where}` is always None here{'; ' * bool(found.remedy)}{found.remedy}")
-
-    def fault(self, node: nodes.Node, text: str, message: str, **details: Any) -> None:
-        self.log.faults.setdefault((node.lineno, text), Fault(node.lineno, text, message, **details))
-
-
-_MIRRORED = {"lt": "gt", "gt": "lt", "lteq": "gteq", "gteq": "lteq"}
-
-
-def _names(target: nodes.Node) -> list[str]:
-    own = [target.name] if isinstance(target, nodes.Name) else []
-    return own + [name.name for name in target.find_all(nodes.Name)]
-
-
-def _last_name(node: nodes.Node) -> str:
-    """Return the name at the end of an expression, by which its place in the line is found."""
-    if isinstance(node, nodes.Getattr):
-        return node.attr
-    if isinstance(node, nodes.Name):
-        return node.name
-    inner = getattr(node, "node", None)
-    return _last_name(inner) if isinstance(inner, nodes.Node) else ""
