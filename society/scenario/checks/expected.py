@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from society.components.facts import listing
@@ -12,10 +13,13 @@ from society.core.templating.patterns import search
 from society.core.types import Item
 from society.scenario.checks.conditions import all_conditions, each_rule
 from society.scenario.checks.effects.flow import Flow
+from society.scenario.members import agents_of
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, problem_at
 from society.tasks.base import Task
 
+_SIGNAL = re.compile(r"(?<![\\\w])[A-Z]{3,}(?!\w)")
+"""Matches a word in capitals: a signal on which prompt and rule agree."""
 MOST_ITEMS = 100
 """Maximum number of questions whose possible answers are compared."""
 MOST_ANSWERS = 2_000
@@ -25,21 +29,37 @@ MOST_ANSWERS = 2_000
 def check_expected(flow: Flow, root: Node, items: Sequence[Item]) -> Iterator[Problem]:
     """Yield rules that wait for an answer which these questions, or the roles of the agents, do not allow."""
     task = flow.scenario.task
-    texts = _fixed_replies(flow)
-    listed = _list_answers(task, items, texts)
+    told = "\n".join(_told(flow)).lower()
     for steps, conditions in all_conditions(flow.scenario):
         for below, rule in each_rule(conditions):
+            replies = _fixed_replies(flow, rule)
+            listed = _list_answers(task, items, replies) if rule.awaits() else None
             for field, answer in rule.awaits().items():
                 yield from _check_answer(task, root, (*steps, *below, field), answer, listed, items)
-            yield from _check_texts(rule, root, (*steps, *below), texts)
+            for field, pattern in rule.awaits_texts().items():
+                yield from _check_pattern(root, (*steps, *below, field), pattern, replies, told)
 
 
-def _fixed_replies(flow: Flow) -> tuple[str, ...] | None:
-    """Return the replies that all speakers choose from; None if one of them writes freely."""
-    roles = {plan.role for phase in flow.phases for name, plan in phase.plan.agents.items() if name in phase.speaking}
-    if not all(role.choices for role in roles):
+def _fixed_replies(flow: Flow, rule: StopRule) -> tuple[str, ...] | None:
+    """Return the replies that the agents of a rule choose from; None if one of them writes freely."""
+    named = [name for field in rule.agent_fields() for name in field.names if name]
+    agents = agents_of(named, flow.society.members) if named else flow.society.speaking
+    phases = [phase for phase in flow.phases if not phase.speaking.isdisjoint(agents)]
+    roles = {phase.plan.agents[name].role for phase in phases for name in phase.speaking.intersection(agents)}
+    if not roles or not all(role.choices for role in roles):
         return None
     return tuple(dict.fromkeys(choice for role in roles for choice in role.choices))
+
+
+def _told(flow: Flow) -> Iterator[str]:
+    """Yield all texts of a scenario that prompts may show."""
+    yield flow.scenario.task.instruction
+    for role in flow.scenario.roles.values():
+        yield from (role.system or "", role.prompt, *role.choices)
+    for plan in {id(plan.vars): plan for _, plan in flow.plans()}.values():
+        yield from map(str, plan.vars.values())
+    for plan in {str(plan.persona): plan for _, plan in flow.plans()}.values():
+        yield str(plan.persona)
 
 
 def _list_answers(task: Task, items: Sequence[Item], replies: tuple[str, ...] | None) -> list[str] | None:
@@ -72,12 +92,19 @@ def _check_answer(
     yield problem_at(root, steps, f"never holds: {why}", value=answer, allowed=few, suggestion=near)
 
 
-def _check_texts(rule: StopRule, root: Node, steps: Steps, replies: tuple[str, ...] | None) -> Iterator[Problem]:
-    for field, pattern in rule.awaits_texts().items() if replies else ():
+def _check_pattern(
+    root: Node, steps: Steps, pattern: str, replies: tuple[str, ...] | None, told: str
+) -> Iterator[Problem]:
+    if replies is not None:
         try:
-            found = any(search(pattern, reply, ignore_case=True) for reply in replies or ())
+            found = any(search(pattern, reply, ignore_case=True) for reply in replies)
         except SlowPatternError:
-            continue
+            return
         if not found:
-            message = f"never holds: agents choose from {listing(replies or ())}, which {show(pattern)} does not match"
-            yield problem_at(root, (*steps, field), message, value=pattern)
+            message = f"never holds: agents choose from {listing(replies)}, which {show(pattern)} does not match"
+            yield problem_at(root, steps, message, value=pattern)
+        return
+    words = _SIGNAL.findall(pattern)
+    if words and not any(word.lower() in told for word in words):
+        message = f"waits for {show(words[0])}, which no prompt tells an agent to write; name it in a prompt"
+        yield problem_at(root, steps, message, value=pattern, level="warning")

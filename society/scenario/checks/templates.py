@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import jinja2
@@ -12,13 +12,13 @@ from jinja2 import meta, nodes
 from society.core.problems import Place, Problem, find_near, make_problem, show
 from society.core.templating.prompts import list_filters, list_tests, parse_template
 from society.scenario.checks.variables import VARIABLES
+from society.scenario.members import members
 from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node, PathText, Written
 from society.scenario.reading.tree import Steps, find_node, write_path
 
-_BRACED = re.compile(r"(?<!\{)\{\s*(" + "|".join(VARIABLES) + r")\s*\}(?!\})")
-"""Matches a variable in single braces, as in Python's format texts."""
-
+_BRACED = re.compile(r"(?<!\{)\{\s*([A-Za-z_]\w*)((?:\.\w+|\[[^\[\]{}]*\])*)\s*\}(?!\})")
+"""Matches a name in single braces, as in Python's format texts, with its attributes."""
 _TAG = re.compile(r"\{%-?\s*(\w+)")
 _BLOCKS = frozenset(["for", "if", "macro", "call", "filter", "block", "raw", "with", "autoescape", "trans"])
 """Tags of blocks that have an end."""
@@ -31,11 +31,17 @@ def check_templates(scenario: Scenario, root: Node) -> list[Problem]:
     for name, role in scenario.roles.items():
         for field in ("system", "prompt"):
             if source := getattr(role, field):
-                problems += _check(source, root, ("roles", name, field))
+                problems += _check(source, root, ("roles", name, field), _texts(scenario))
     return problems
 
 
-def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
+def _texts(scenario: Scenario) -> dict[str, str]:
+    """Return the names of phases, agents and roles, each with the word for it."""
+    names = dict.fromkeys(scenario.roles, "role") | dict.fromkeys(members(scenario), "agent")
+    return names | dict.fromkeys((phase.name for phase in scenario.phases), "phase")
+
+
+def _check(source: str, root: Node, steps: Steps, texts: Mapping[str, str]) -> Iterator[Problem]:
     node, path = find_node(root, steps), write_path(root, steps)
     if isinstance(node.value, PathText):
         yield make_problem(
@@ -58,7 +64,7 @@ def _check(source: str, root: Node, steps: Steps) -> Iterator[Problem]:
     ) as error:
         yield make_problem(node.place, path, f"is not a valid template: {error or 'it is nested too deeply'}")
     else:
-        yield from _check_variables(tree, node, path)
+        yield from _check_variables(tree, node, path, texts)
         yield from _check_braces(tree, node, path)
         for alone in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             yield make_problem(
@@ -88,17 +94,38 @@ def _suggest(message: str) -> str:
 
 
 def _check_braces(tree: nodes.Template, node: Node, path: str) -> Iterator[Problem]:
-    """Warn about variables in single braces, which are shown as they are written."""
+    """Warn about variables in single braces, and braces that are left over: they are shown as they are written."""
+    local = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
     found: dict[str, int] = {}
     for text in tree.find_all(nodes.TemplateData):
         for match in _BRACED.finditer(text.data):
-            found.setdefault(match[1], text.lineno + text.data[: match.start()].count("\n"))
+            if match[1] in VARIABLES or (match[1] in local and match[2]):
+                line = text.lineno + text.data[: match.start()].count("\n")
+                found.setdefault(match[1] + match[2], line)
     for name, line in found.items():
-        message = f"{{{name}}} is shown as it is written, not as {VARIABLES[name]}; write {{{{ {name} }}}}"
-        yield make_problem(line_of(node, line), path, message, level="warning")
+        meant = VARIABLES.get(name, "its value")
+        message = f"{{{name}}} is shown as it is written, not as {meant}; write {{{{ {name} }}}}"
+        yield make_problem(line_of(node, line, name), path, message, level="warning")
+    for line in _leftovers(tree):
+        message = "a brace is left over after the tag and shown as it is written; remove it"
+        yield make_problem(line_of(node, line, "}}}"), path, message, level="warning")
 
 
-def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Problem]:
+def _leftovers(tree: nodes.Template) -> Iterator[int]:
+    """Yield the lines with a closing brace right after a tag, where the text before it has opened none."""
+    open_braces = 0
+    for output in tree.find_all(nodes.Output):
+        after_tag = False
+        for part in output.nodes:
+            if isinstance(part, nodes.TemplateData):
+                if after_tag and part.data.startswith("}") and open_braces <= 0:
+                    yield part.lineno
+                open_braces += part.data.count("{") - part.data.count("}")
+            after_tag = not isinstance(part, nodes.TemplateData)
+
+
+def _check_variables(tree: nodes.Template, node: Node, path: str, texts: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield names that are no variable. `texts` are names of the scenario, which need quotation marks."""
     free = (
         (meta.find_undeclared_variables(tree) | {"self"})  # `self` is of Jinja2, for templates that extend others
         - set(VARIABLES)
@@ -109,13 +136,17 @@ def _check_variables(tree: nodes.Template, node: Node, path: str) -> Iterator[Pr
         if used.name in free and used.ctx == "load" and (used.name, used.lineno) not in seen:
             seen.add((used.name, used.lineno))
             yield make_problem(
-                line_of(node, used.lineno),
+                line_of(node, used.lineno, used.name),
                 path,
-                f"there is no variable {show(used.name)}",
+                f"there is no variable {show(used.name)}{_quote(used.name, texts)}",
                 value=used.name,
                 allowed=tuple(VARIABLES),
                 suggestion=find_near(used.name, VARIABLES),
             )
+
+
+def _quote(name: str, texts: Mapping[str, str]) -> str:
+    return f'; for the name of the {texts[name]}, write "{name}" in quotation marks' if name in texts else ""
 
 
 def line_of(node: Node, number: int, text: str = "") -> Place:

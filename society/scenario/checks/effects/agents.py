@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from society.components.facts import listing
@@ -12,6 +13,7 @@ from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
 from society.scenario.checks.effects.prompts import find_use
 from society.scenario.checks.effects.rules import is_ours
+from society.scenario.members import judges
 from society.scenario.models.memory import MemorySpec
 from society.scenario.models.scenario import RoleSpec
 from society.scenario.reading.tree import Steps
@@ -29,7 +31,29 @@ def check_agents(flow: Flow) -> Iterator[Finding]:
         plans = [(phase, plan) for phase, plan in flow.plans() if plan.role_name == name]
         if plans:
             yield from _check_role(flow, name, role, plans)
+    yield from _check_shown(flow)
     yield from _check_repeats(flow)
+
+
+def _check_shown(flow: Flow) -> Iterator[Finding]:
+    """Yield prompts that lack what their agents need: the question, the answer to judge, the memory to rate."""
+    needs: dict[tuple[str, str], str] = {}
+    for phase in flow.phases:
+        for name in phase.plan.speakers:
+            reading = phase.ties is None or any(tie.reader == name for tie in phase.arriving)
+            if name in flow.society.voters and not phase.before.get(name) and not reading:
+                role = phase.plan.agents[name].role_name
+                needs[role, "question"] = "its agents vote without having seen the question; add {{ question }}"
+    for name in judges(flow.scenario):
+        for _, plan in flow.plans(flow.society.members.get(name, ())):
+            needs[plan.role_name, "judged"] = "the judge does not see what it judges; add {{ judged.answer }}"
+    for plan in flow.society.rememberers:
+        reflect = plan.memory.reflect.role if plan.memory.reflect is not None else None
+        for role in filter(None, (plan.memory.rate, reflect)):
+            needs[role, "memories"] = "its agents do not see the memories that it is about; add {{ memories[-1].text }}"
+    for (role, variable), why in needs.items():
+        if not find_use(flow.scenario.roles[role]).variables & {variable, "item" if variable == "question" else ""}:
+            yield Finding(("roles", role, "prompt"), f"does not show `{variable}`: {why}")
 
 
 def _check_people(flow: Flow) -> Iterator[Finding]:
@@ -61,9 +85,24 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
     if role.confidence != "none" and not _uses_confidence(flow):
         message = "has no effect: no gate, decision or prompt uses confidences"
         yield Finding(("roles", name, "confidence"), f"{message}; set `decision: weighted`, or remove it")
+    if role.confidence == "stated" and not _ASKS.search("\n".join(_words(role, plans))):
+        message = "never asks for a confidence, which `confidence: stated` reads in replies; ask for one in the prompt"
+        yield Finding(("roles", name, "prompt"), message)
     if role.choices and all(phase.moderated and plan.name == phase.spec.moderator for phase, plan in plans):
         message = "is not used: a moderator chooses among the speakers; remove it"
         yield Finding(("roles", name, "choices"), message)
+
+
+_ASKS = re.compile(r"confiden|certain|sure", re.IGNORECASE)
+"""Matches the words beside which a stated confidence is read."""
+
+
+def _words(role: RoleSpec, plans: list[tuple[PhaseFlow, AgentPlan]]) -> Iterator[str]:
+    """Yield the texts of a role's templates, and the values that they may show."""
+    yield from (role.system or "", role.prompt)
+    for plan in {id(plan.vars): plan for _, plan in plans}.values():
+        yield from map(str, plan.vars.values())
+    yield from {str(plan.persona) for _, plan in plans}
 
 
 def count_earlier(phase: PhaseFlow, agent: str) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
-from society.scenario.checks.effects.prompts import find_use
 from society.scenario.models.scenario import RoleSpec
 
 Plans = list[tuple[PhaseFlow, AgentPlan]]
@@ -36,9 +35,6 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: Plans) -> Iterator
         yield Finding(
             ("roles", name, "tool_use"), "has no effect: no agent of the role has tools; set `tools`, or remove it"
         )
-    use = find_use(role)
-    if "tools" in use.variables - use.tested and not equipped:
-        yield Finding(("roles", name), "uses `tools`, but none of its agents has any; set `tools`", key=True)
     if any(plan.role.choices or (phase.moderated and plan.name == phase.spec.moderator) for phase, plan in equipped):
         message = "cannot be called: each reply of the agent is one of a list; remove `tools`, or `choices`"
         yield Finding(("roles", name, "tools"), message, "error", key=True)

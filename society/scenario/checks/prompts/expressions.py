@@ -73,7 +73,12 @@ class Expressions:
         if isinstance(test, nodes.And if holds else nodes.Or):
             return {**self.refine(test.left, holds), **self.refine(test.right, holds)}
         named = test.expr if isinstance(test, nodes.Compare) else test
-        if not isinstance(named, nodes.Name) or (known := self.names.get(named.name)) is None or known.options is None:
+        known = self.names.get(named.name) if isinstance(named, nodes.Name) else None
+        if known is None or not isinstance(named, nodes.Name):
+            return {}
+        if isinstance(test, nodes.Name) and known.kind == "list" and not holds and not known.empty:
+            return {named.name: replace(known, most=0, remedy="the condition around it holds only then")}
+        if known.options is None:
             return {}
         if isinstance(test, nodes.Name):
             return {named.name: replace(known, options=[o for o in known.options if bool(o) is holds])}
@@ -167,6 +172,7 @@ class Expressions:
 
     def _value_compare(self, node: nodes.Compare) -> Value:
         left = self.value(node.expr)
+        self._check_empty_literal(node, left)
         truths: list[Truth] = []
         for index, operand in enumerate(node.ops):
             right = self.value(operand.expr)
@@ -176,6 +182,20 @@ class Expressions:
             return Value("flag", (False,))
         return Value("flag", tuple(truths[0])) if len(truths) == 1 else FLAG
 
+    def _check_empty_literal(self, node: nodes.Compare, left: Value) -> None:
+        """Record a comparison with None or an empty list, which says nothing about a text or a list."""
+        for operand in node.ops:
+            empty = isinstance(operand.expr, nodes.List) and not operand.expr.items
+            none = isinstance(operand.expr, nodes.Const) and operand.expr.value is None
+            if operand.op in ("eq", "ne") and left.kind == "list" and (empty or none):
+                self._fault_none(node, node.expr, "an empty list" if empty else "None")
+            elif operand.op in ("eq", "ne") and none and left.source in VARIABLES and not left.none:
+                self._fault_none(node, node.expr, "None")
+
+    def _fault_none(self, node: nodes.Node, subject: nodes.Node, other: str) -> None:
+        name = write(subject) or "the value"
+        self.fault(node, last_name(subject), f"`{name}` never equals {other}; write {{% if not {name} %}}")
+
     def _compare(self, node: nodes.Compare, index: int, left: Value, operand: nodes.Operand, right: Value) -> Truth:
         inside = operand.op in ("in", "notin")
         if inside and right.literal and right.kind == "list" and not left.literal:
@@ -184,7 +204,7 @@ class Expressions:
             truth = compare(left, "eq", right.item or UNKNOWN) if right.most != 0 else frozenset((False,))
             truth = truth if truth == {False} else EITHER
             if left.literal and not right.literal:
-                self._record((id(node), index), node, "eq", left, right.item or UNKNOWN, truth)
+                self._record((id(node), index), node, operand.expr, "eq", left, right.item or UNKNOWN, truth)
             return truth if operand.op == "in" else frozenset(not one for one in truth)
         if inside and right.kind == "record":
             return compare(left, operand.op, Value("record", [tuple(right.fields)])) if right.fields else EITHER
@@ -192,7 +212,8 @@ class Expressions:
             literal, subject = (left, right) if left.literal else (right, left)
             name = operand.op if right.literal or inside else _MIRRORED.get(operand.op, operand.op)
             truth = compare(left, operand.op, right)
-            self._record((id(node), index), node, name, literal, subject, truth)
+            other = operand.expr if left.literal else node.expr
+            self._record((id(node), index), node, other, name, literal, subject, truth)
             return truth
         return compare(left, operand.op, right)
 
@@ -202,7 +223,7 @@ class Expressions:
         for i, item in enumerate(getattr(operand.expr, "items", ())):
             literal = self.value(item)
             truth = compare(left, "eq", literal)
-            self._record((id(node), ("in", i)), item, "eq", literal, left, truth, listed=True)
+            self._record((id(node), ("in", i)), item, node.expr, "eq", literal, left, truth, listed=True)
             found.append(truth)
         if all(truth == {False} for truth in found):
             inside: Truth = frozenset((False,))
@@ -213,13 +234,22 @@ class Expressions:
         return inside if operand.op == "in" else frozenset(not one for one in inside)
 
     def _record(
-        self, key: Any, node: nodes.Node, name: str, literal: Value, subject: Value, truth: Truth, listed: bool = False
+        self,
+        key: Any,
+        node: nodes.Node,
+        other: nodes.Node,
+        name: str,
+        literal: Value,
+        subject: Value,
+        truth: Truth,
+        listed: bool = False,
     ) -> None:
+        """Record a comparison of `other`, whose possible values are `subject`, with a literal."""
         if self.quiet or not subject.kind or literal.options is None or len(literal.options) != 1:
             return
         (stated,) = literal.options
-        other = self.other and self.testing
-        found = self.log.compared.setdefault(key, Compared(node, name, stated, subject, set(), {}, listed, other))
+        new = Compared(node, write(other), name, stated, subject, set(), {}, listed, self.other and self.testing)
+        found = self.log.compared.setdefault(key, new)
         found.truth |= truth
         found.options.update(dict.fromkeys(subject.options or ()))
 
@@ -269,6 +299,12 @@ class Expressions:
         undefined, self.undefined = self.undefined, False
         for argument in node.args or ():
             self.value(argument)
+        if (
+            node.name == "none"
+            and (found.kind == "list" or found.source in VARIABLES)
+            and not (found.none or undefined)
+        ):
+            self._fault_none(node, node.node, "None")
         truth = filters.test(node.name, found, undefined)
         return Value("flag", tuple(truth))
 
@@ -313,21 +349,23 @@ class Expressions:
 
     def record_call(self, node: nodes.Call, method: str, literal: Value, subject: Value, truth: Truth) -> None:
         """Record a call such as `name.startswith("a")` like a comparison."""
-        self._record((id(node), method), node, method, literal, subject, truth)
+        owner = node.node.node if isinstance(node.node, nodes.Getattr) else node.node
+        self._record((id(node), method), node, owner, method, literal, subject, truth)
 
     def use(self, node: nodes.Node, found: Value) -> None:
         """Record the use of a variable, outside of conditions and defaults."""
-        if found.source not in VARIABLES or self.quiet or self.testing or self.guarded:
+        if not (found.source in VARIABLES or found.source == "time") or self.quiet or self.testing or self.guarded:
             return
         used = self.log.used.setdefault(id(node), Used(node, found.source, True))
         used.empty = used.empty and found.empty
+        used.remedy = found.remedy
 
     def check_shown(self, node: nodes.Node, found: Value) -> None:
         """Record a value that is always empty, or shown in Python's form."""
         if isinstance(node, nodes.Const) and isinstance(node.value, str) and node.value in self.names:
             self.fault(node, node.value, f"shows the word {node.value!r}, not the variable; remove the quotation marks")
         self.use(node, found)
-        if found.source in VARIABLES and found.empty:
+        if found.source and found.empty:
             return
         where = last_name(node)
         if found.kind == "list":
@@ -364,6 +402,17 @@ def list_names(target: nodes.Node) -> list[str]:
     """Return the names that a loop or an assignment sets."""
     own = [target.name] if isinstance(target, nodes.Name) else []
     return own + [name.name for name in target.find_all(nodes.Name)]
+
+
+def write(node: nodes.Node) -> str:
+    """Return the text of an expression of names and attributes; "" for others."""
+    if isinstance(node, nodes.Name):
+        return node.name
+    if isinstance(node, nodes.Getattr) and (owner := write(node.node)):
+        return f"{owner}.{node.attr}"
+    if isinstance(node, nodes.Filter) and isinstance(node.node, nodes.Node) and (owner := write(node.node)):
+        return f"{owner} | {node.name}"
+    return ""
 
 
 def last_name(node: nodes.Node) -> str:

@@ -169,6 +169,10 @@ def call(walk: Expressions, node: nodes.Call, value: Value, method: str, given: 
     """Return the possible results of a method of a text, a list or a mapping."""
     if method == "get" and value.kind == "record":
         key = _literal(given[0]) if given else ""
+        if key and len(given) == 1 and value.fields and key not in value.fields:
+            near, own = find_near(key, value.fields), tuple(value.fields)
+            message = f"{value.noun or 'the mapping'} has no field {key!r}, so this is None"
+            walk.fault(node, key, message, allowed=own, suggestion=near)
         return value.fields.get(key, UNKNOWN)
     if value.kind != "text":
         return UNKNOWN

@@ -15,8 +15,10 @@ class Compared:
     """A comparison with a literal, over all places of its template."""
 
     node: nodes.Node
+    written: str
+    """The other side, as the template writes it; "" if it is no name or attribute."""
     name: str
-    """Operator of Jinja2."""
+    """Operator of Jinja2, or a method."""
     literal: Any
     subject: Value
     truth: set[bool]
@@ -52,6 +54,7 @@ class Used:
     variable: str
     empty: bool
     fault: Fault | None = None
+    remedy: str = ""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from society.answers.choice import OPTION_LETTERS
-from society.core.moments import Moment
+from society.core.moments import DAYS, Moment
 from society.core.types import Item, Message, Turn
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.agents import count_earlier
@@ -45,6 +45,10 @@ class PromptPlace:
     agents: tuple[str, ...]
     phase: str
     variables: dict[str, Value]
+
+    def options(self, variable: str) -> tuple[str, ...]:
+        """Return the possible values of a variable, as far as they are known."""
+        return self.variables[variable].choices if variable in self.variables else ()
 
 
 def find_places(flow: Flow, items: Sequence[Item] | None) -> Iterator[PromptPlace]:
@@ -116,7 +120,9 @@ class _Facts:
     def now(self) -> Value:
         if self.flow.scenario.clock is None:
             return text([""], source="now")
-        return _record(Moment, "`now`", {"hour": NUMBER, "day": NUMBER}, plain=True, source="now")
+        hours = [int(time[:2]) for time in self.flow.scenario.clock.times] or range(24)
+        known = {"hour": number(hours), "day": NUMBER, "weekday": text(DAYS), "date": TEXT, "time": TEXT}
+        return _record(Moment, "`now`", known, plain=True, source="now")
 
     def confidence(self, agents: Collection[str]) -> Value:
         known = not agents or not self.confident.isdisjoint(agents)
@@ -151,7 +157,7 @@ class _Facts:
             "kind": text(("reply", "note", "reflection")),
             "answer": self.answer,
             "importance": importance,
-            "time": self.now if self.flow.scenario.clock else text([""], source="now"),
+            "time": self.now if self.flow.scenario.clock else text([""], source="time"),
         }
         return listed(_record(Memory, "one of `memories`", known), most, source="memories")
 

@@ -36,6 +36,7 @@ EMPTY = {
     "now": "the scenario has no simulated time; set `clock`",
     "judged": "only a judge of `task.answer` has it; set `answer: {kind: judge}` in the task",
     "choices": "no question of the task has options; give the task `choices`, or remove it",
+    "time": "the scenario has no simulated time; set `clock`",
     "tools": "its agents have no tools; set `tools` in the role",
 }
 """Remedies for variables that are always empty, by variable."""
@@ -101,11 +102,16 @@ class _Template:
             if used.empty and not self._inherited:
                 yield self._problem(used.fault.line, used.fault.text, used.fault.message, error=False)
             return
-        if not used.empty or used.variable not in EMPTY or self._inherited:
+        if not used.empty or (used.variable not in EMPTY and not used.remedy) or self._inherited:
             return
         if used.variable == "heard" and self._shows_summary():
             return
         phases = dict.fromkeys(place.phase for place in self.places)
+        if used.remedy:
+            yield self._problem(
+                used.node.lineno, used.variable, f"`{used.variable}` is empty here: {used.remedy}", False
+            )
+            return
         if used.variable == "heard" and len(phases) == 1 and all(p.variables["heard"].empty for p in self.places):
             yield self._unheard(next(iter(phases)))
             return
@@ -153,16 +159,13 @@ class _Template:
             return compared.other and not compared.listed
         return not exists or compared.subject.kind == "number"
 
-    def _show(self, compared: Compared) -> str:
-        name = compared.subject.source or "the comparison"
-        literal = show(compared.literal)
+    @staticmethod
+    def _show(compared: Compared) -> str:
+        """Return the comparison as text, as far as it is simple."""
+        subject, literal = compared.written or "the value", show(compared.literal)
         if compared.name in WORDS:
-            return (
-                f"`{name} {WORDS[compared.name]} {literal}`"
-                if compared.subject.source
-                else f"the comparison with {literal}"
-            )
-        return f"`{name}.{compared.name}({literal})`"
+            return f"`{subject} {WORDS[compared.name]} {literal}`"
+        return f"`{subject}.{compared.name}({literal})`"
 
     def _explain(self, compared: Compared, exists: bool) -> str:
         """Return why a comparison always or never holds, and what to do."""
@@ -185,7 +188,11 @@ class _Template:
         group = self.flow.society.members.get(str(stated), ())
         if subject.source in NAMES and NAMES[subject.source] == "agent" and len(group) > 1:
             return f"{show(stated)} is a group, whose agents are {listing(group)}; name one, or compare `role`"
-        if stated in compared.options:
+        if any(
+            stated in place.variables[subject.source].choices
+            for place in self.places
+            if subject.source in place.variables
+        ):
             return "another condition around it or before it excludes it; remove it"
         if not options:
             return "no place of the template has such a value"

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from jinja2 import nodes
 
-from society.scenario.checks.prompts.expressions import Expressions, last_name, list_names
+from society.scenario.checks.prompts.expressions import Expressions, last_name, list_names, write
 from society.scenario.checks.prompts.log import Log
 from society.scenario.checks.prompts.possible import (
     FLAG,
@@ -63,10 +63,18 @@ class Walk(Expressions):
         found = self.value(node.iter)
         self.use(node.iter, found)
         if found.kind == "text":
-            message = "is a text, so the loop takes place for each letter; name a list"
+            message = f"`{write(node.iter) or 'this'}` is a text, so the loop takes place for each letter; name a list"
             self.fault(node.iter, last_name(node.iter), message)
         if found.kind in ("number", "flag"):
-            self.fault(node.iter, last_name(node.iter), "is no list, so no loop can go over it", error=True)
+            message = f"`{write(node.iter) or 'this'}` is no list, so no loop can go over it"
+            self.fault(node.iter, last_name(node.iter), message, error=True)
+        if (
+            isinstance(node.target, nodes.Tuple)
+            and found.kind == "list"
+            and (found.item or UNKNOWN).kind in ("text", "record")
+        ):
+            message = f"an item of `{write(node.iter) or 'this'}` is one value; loop with one name, and show its parts"
+            self.fault(node, list_names(node.target)[0], message, error=True)
         names = dict.fromkeys(list_names(node.target), UNKNOWN)
         if isinstance(node.target, nodes.Name):
             names[node.target.name] = found.item or UNKNOWN
