@@ -21,8 +21,8 @@ from society.retrieval.growing import require_index
 from society.runs.opening import check_thinking, find_prices
 from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.flow import follow
-from society.scenario.checks.expected import check_expected
-from society.scenario.checks.prompts.report import check_prompts
+from society.scenario.checks.expected import awaiting_rules, check_expected
+from society.scenario.checks.prompts.report import check_prompts, depend_on_items
 from society.scenario.checks.templates import line_of
 from society.scenario.expand import PhasePlan, Society, expand
 from society.scenario.load import Folders, Overrides, Source, load_tree
@@ -332,9 +332,13 @@ class _Preflight:
 
     def _check_variables(self, items: Sequence[Item]) -> None:
         """Check the values of variables in prompts that depend on the questions. The others were checked before."""
+        scenario = self.society.scenario
+        asked = depend_on_items(scenario)
+        if not asked and not any(True for _ in awaiting_rules(scenario)):
+            return
         known = {(problem.path, problem.line, problem.column) for problem in self.known}
-        flow = follow(self.society.scenario)
-        found = [*check_prompts(flow, self.root, items), *check_expected(flow, self.root, items)]
+        flow = follow(scenario)
+        found = [*(check_prompts(flow, self.root, items) if asked else ()), *check_expected(flow, self.root, items)]
         self.problems += [one for one in found if (one.path, one.line, one.column) not in known]
 
     def _find_checks(self, said: dict[str, list[str]]) -> dict[str, CheckChat]:

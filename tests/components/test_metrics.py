@@ -243,7 +243,7 @@ def test_a_decided_number_keeps_its_digits() -> None:
 
 
 def test_a_mean_of_words_is_a_warning() -> None:
-    facts = DecisionFacts({"a": 1}, frozenset(), frozenset(), frozenset(), candidates=False, numeric=False)
+    facts = DecisionFacts({"a": 1}, frozenset(), frozenset(), candidates=False, numeric=False)
     assert "set `equal: numeric`" in Mean().idle(facts)[""]
     assert Mean().idle(replace(facts, numeric=True)) == {}
     assert "ties" in Median(ties="first").idle(replace(facts, numeric=True))

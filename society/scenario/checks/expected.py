@@ -14,6 +14,7 @@ from society.core.types import Item
 from society.scenario.checks.conditions import all_conditions, each_rule
 from society.scenario.checks.effects.flow import Flow
 from society.scenario.members import agents_of
+from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, problem_at
 from society.tasks.base import Task
@@ -30,14 +31,21 @@ def check_expected(flow: Flow, root: Node, items: Sequence[Item]) -> Iterator[Pr
     """Yield rules that wait for an answer which these questions, or the roles of the agents, do not allow."""
     task = flow.scenario.task
     told = "\n".join(_told(flow)).lower()
-    for steps, conditions in all_conditions(flow.scenario):
+    for steps, rule in awaiting_rules(flow.scenario):
+        replies = _fixed_replies(flow, rule)
+        listed = _list_answers(task, items, replies) if rule.awaits() else None
+        for field, answer in rule.awaits().items():
+            yield from _check_answer(task, root, (*steps, field), answer, listed, items)
+        for field, pattern in rule.awaits_texts().items():
+            yield from _check_pattern(root, (*steps, field), pattern, replies, told)
+
+
+def awaiting_rules(scenario: Scenario) -> Iterator[tuple[Steps, StopRule]]:
+    """Yield each rule that waits for a certain answer or text, with its steps."""
+    for steps, conditions in all_conditions(scenario):
         for below, rule in each_rule(conditions):
-            replies = _fixed_replies(flow, rule)
-            listed = _list_answers(task, items, replies) if rule.awaits() else None
-            for field, answer in rule.awaits().items():
-                yield from _check_answer(task, root, (*steps, *below, field), answer, listed, items)
-            for field, pattern in rule.awaits_texts().items():
-                yield from _check_pattern(root, (*steps, *below, field), pattern, replies, told)
+            if rule.awaits() or rule.awaits_texts():
+                yield (*steps, *below), rule
 
 
 def _fixed_replies(flow: Flow, rule: StopRule) -> tuple[str, ...] | None:

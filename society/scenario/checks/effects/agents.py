@@ -38,10 +38,11 @@ def check_agents(flow: Flow) -> Iterator[Finding]:
 def _check_shown(flow: Flow) -> Iterator[Finding]:
     """Yield prompts that lack what their agents need: the question, the answer to judge, the memory to rate."""
     needs: dict[tuple[str, str], str] = {}
+    voters = frozenset(flow.society.voters)
     for phase in flow.phases:
-        for name in phase.plan.speakers:
-            reading = phase.ties is None or any(tie.reader == name for tie in phase.arriving)
-            if name in flow.society.voters and not phase.before.get(name) and not reading:
+        reading = {tie.reader for tie in phase.arriving}
+        for name in voters.intersection(phase.plan.speakers if phase.ties is not None else ()):
+            if not phase.before.get(name) and name not in reading:
                 role = phase.plan.agents[name].role_name
                 needs[role, "question"] = "its agents vote without having seen the question; add {{ question }}"
     for name in judges(flow.scenario):

@@ -13,10 +13,12 @@ from society.core.problems import Problem, find_near, make_problem, show
 from society.core.templating.prompts import find_variables, parse_template
 from society.core.types import Item
 from society.scenario.checks.effects.flow import Flow
+from society.scenario.checks.effects.prompts import find_use
 from society.scenario.checks.prompts.log import Compared, Log, Used
 from society.scenario.checks.prompts.places import PromptPlace, find_places
 from society.scenario.checks.prompts.walk import Walk
 from society.scenario.checks.templates import line_of
+from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, problem_at, write_path
 
@@ -57,6 +59,13 @@ def check_prompts(flow: Flow, root: Node, items: Sequence[Item] | None = None) -
                 found = templates.setdefault(source, _Template(flow, root, ("roles", role, field), []))
                 found.places.extend(own)
     return [problem for source, template in templates.items() for problem in template.check(source)]
+
+
+def depend_on_items(scenario: Scenario) -> bool:
+    """Return whether a prompt uses variables whose values depend on the questions."""
+    uses = [find_use(role) for role in scenario.roles.values()]
+    letters = scenario.task.format.equal == "choice"
+    return any(use.variables & {"item", "choices"} or (letters and use.shows("answer")) for use in uses)
 
 
 @dataclass(frozen=True)
