@@ -133,19 +133,19 @@ def test_a_missing_adapter_is_a_problem(tmp_path: Path) -> None:
     assert "there is no adapter" in problem
 
 
-WRONG = PROMPT.replace("m.text", "m.txt")
+WRONG = PROMPT.replace("m.text", "m.source.rond")
 
 
 def test_a_template_that_fails_in_a_later_round_is_a_problem(tmp_path: Path) -> None:
     [problem] = check(tmp_path, roles={"r": {"prompt": WRONG}})
     assert problem.startswith("roles.r.prompt: ")
     assert re.search("for the agent 'a-.' in phase 'd', round 2, question 'rows-1'", problem)
-    assert "Message has no attribute 'txt' (did you mean 'text'?)" in problem
+    assert "TurnId has no attribute 'rond' (did you mean 'round'?)" in problem
 
 
 def test_a_run_names_the_template_that_fails(tmp_path: Path) -> None:
     scenario = society.Scenario.from_dict({**DATA, "roles": {"r": {"prompt": WRONG}}}, folder=tmp_path)
-    with pytest.raises(SocietyError, match=r"roles.r.prompt.*'a-.' in phase 'd', round 2.*did you mean 'text'"):
+    with pytest.raises(SocietyError, match=r"roles.r.prompt.*'a-.' in phase 'd', round 2.*did you mean 'round'"):
         society.run(scenario, tmp_path / "run", progress=False)
 
 
@@ -153,7 +153,7 @@ def test_a_run_names_the_template_that_fails(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("{% if round > 1 %}{{ heard[2].text }}{% endif %}", "element 2"),
-        ("{% for m in heard %}{{ m.txt }}{% endfor %}", "did you mean 'text'?"),
+        ("{% for m in heard %}{{ m.source.rond }}{% endfor %}", "did you mean 'round'?"),
         ("{% for m in heard %}{{ m.answer.upper() }}{% endfor %}", "upper"),
         ("{{ heard | map(attribute='answer') | join(', ') | replace('None', '') }}", ""),
         ("{{ heard | map(attribute='answer') | sort | join }}", "not supported between instances"),

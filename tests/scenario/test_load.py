@@ -257,7 +257,7 @@ def test_an_unknown_key_does_not_hide_an_unknown_name(write: Write) -> None:
             "{kind: edges, edges: [[debater, debater, {show: x}]]}",
             "the edge attribute 'show' should not be 'x'",
         ),
-        ("{{ question }}", "{{ qestion }}", "10:1: roles.solver.prompt: there is no variable 'qestion'; did you mean"),
+        ("{{ question }}", "{{ qestion }}", "10:10: roles.solver.prompt: there is no variable 'qestion'; did you mean"),
         ("{{ question }}", "x\n      {% for %}", "11:1: roles.solver.prompt: is not a valid template"),
         ("{{ question }}", "{{ question | shout }}", "10:1: roles.solver.prompt: is not a valid template: No filter"),
         ("{{ question }}", "{% include 'x' %}", "10:1: roles.solver.prompt: templates cannot load"),

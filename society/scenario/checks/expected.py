@@ -76,19 +76,30 @@ def _list_answers(task: Task, items: Sequence[Item], replies: tuple[str, ...] | 
     found: Iterable[str | None]
     if replies is not None:
         found = (task.parse(reply, item) for item in some for reply in replies)
-    elif task.format.equal == "choice" or set(task.format.extract) <= {"candidates", "choice"}:
+    elif not _is_free(task) and (task.format.equal == "choice" or set(task.format.extract) <= {"candidates", "choice"}):
         found = (answer for item in some for answer in task.candidates(item).values())
     else:
         return None
     return list(dict.fromkeys(answer for answer in found if answer is not None))[:MOST_ANSWERS]
 
 
+def _is_free(task: Task) -> bool:
+    """Return whether an answer may be any text of a reply."""
+    return not set(task.format.extract) <= {"boxed", "hash", "tag", "last_number", "choice", "candidates"}
+
+
+def _level(steps: Steps) -> str:
+    """Return the level of a rule that never holds: without `stop`, a phase still ends."""
+    return "warning" if "stop" in steps else "error"
+
+
 def _check_answer(
     task: Task, root: Node, steps: Steps, answer: str, listed: list[str] | None, items: Sequence[Item]
 ) -> Iterator[Problem]:
     if listed is None:
-        if task.format.equal == "numeric" and not task.format.has_form(answer, ()):
-            yield problem_at(root, steps, f"never holds: answers are numbers, and {show(answer)} is none", value=answer)
+        if task.format.equal == "numeric" and not task.format.has_form(answer, ()) and not _is_free(task):
+            message = f"never holds: answers are numbers, and {show(answer)} is none"
+            yield problem_at(root, steps, message, value=answer, level=_level(steps))
         return
     if not listed or any(task.same(answer, other) for other in listed):
         return
@@ -97,7 +108,9 @@ def _check_answer(
     why = f"answers are the letters of options; write {letter}" if letter else f"no agent can answer {show(answer)}"
     few = tuple(sorted(listed)) if len(listed) <= 20 else ()
     near = letter or find_near(answer, listed)
-    yield problem_at(root, steps, f"never holds: {why}", value=answer, allowed=few, suggestion=near)
+    yield problem_at(
+        root, steps, f"never holds: {why}", value=answer, allowed=few, suggestion=near, level=_level(steps)
+    )
 
 
 def _check_pattern(
@@ -110,7 +123,7 @@ def _check_pattern(
             return
         if not found:
             message = f"never holds: agents choose from {listing(replies)}, which {show(pattern)} does not match"
-            yield problem_at(root, steps, message, value=pattern)
+            yield problem_at(root, steps, message, value=pattern, level=_level(steps))
         return
     words = _SIGNAL.findall(pattern)
     if words and not any(word.lower() in told for word in words):

@@ -383,11 +383,14 @@ class Expressions:
     def _check_none(self, node: nodes.Node, found: Value) -> None:
         where = last_name(node)
         none = found.kind == "none" or (found.options is not None and set(found.options) == {None})
-        if self.quiet or not (none or id(node) in self.log.used):
-            return
         message = f"`{found.source or where}` is always None here{'; ' * bool(found.remedy)}{found.remedy}"
-        used = self.log.used.setdefault(id(node), Used(node, "", True, Fault(node.lineno, where, message)))
-        used.empty = used.empty and none
+        self.use_if(node, none, Fault(node.lineno, where, message))
+
+    def use_if(self, node: nodes.Node, wrong: bool, fault: Fault) -> None:
+        """Record a fault that is one only if it occurs at all places of the template."""
+        if not self.quiet:
+            used = self.log.used.setdefault((id(node), "fault"), Used(node, "", True, fault))
+            used.empty = used.empty and wrong
 
     def fault(self, node: nodes.Node, text: str, message: str, **details: Any) -> None:
         """Record a fault at this text in the line of a node, unless there is one already."""

@@ -11,6 +11,7 @@ from jinja2 import nodes
 
 from society.core.problems import find_near
 from society.core.templating.prompts import list_filters
+from society.scenario.checks.prompts.log import Fault
 from society.scenario.checks.prompts.possible import (
     EITHER,
     FLAG,
@@ -54,6 +55,8 @@ _TO_TEXT = _words(
 )
 _SAME_LIST = _words("list reverse sort unique select reject")
 _BY_ATTRIBUTE = _words("selectattr rejectattr")
+_KINDS = {"mapping": ("record",), "string": ("text",), "number": ("number", "flag"), "boolean": ("flag",)}
+"""Tests of a value's type, with the kinds for which they hold."""
 _PURE: Mapping[str, Callable[[str], str]] = {
     "lower": str.lower,
     "upper": str.upper,
@@ -86,6 +89,8 @@ def test(name: str, value: Value, undefined: bool) -> Truth:
         if value.kind == "none" or (value.options is not None and set(value.options) == {None}):
             return frozenset((True,))
         return EITHER if may else frozenset((False,))
+    if name in _KINDS and value.kind and not value.none:
+        return frozenset((value.kind in _KINDS[name],))
     if name in ("odd", "even") and value.kind == "number" and value.options is not None:
         return frozenset((one % 2 == 1) == (name == "odd") for one in value.options)
     return EITHER
@@ -169,10 +174,10 @@ def call(walk: Expressions, node: nodes.Call, value: Value, method: str, given: 
     """Return the possible results of a method of a text, a list or a mapping."""
     if method == "get" and value.kind == "record":
         key = _literal(given[0]) if given else ""
-        if key and len(given) == 1 and value.fields and key not in value.fields:
-            near, own = find_near(key, value.fields), tuple(value.fields)
-            message = f"{value.noun or 'the mapping'} has no field {key!r}, so this is None"
-            walk.fault(node, key, message, allowed=own, suggestion=near)
+        near, own = find_near(key, value.fields), tuple(value.fields)
+        message = f"{value.noun or 'the mapping'} has no field {key!r}"
+        fault = Fault(node.lineno, key, message, allowed=own, suggestion=near)
+        walk.use_if(node.node, bool(key and near) and key not in value.fields, fault)
         return value.fields.get(key, UNKNOWN)
     if value.kind != "text":
         return UNKNOWN

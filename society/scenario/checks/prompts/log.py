@@ -62,6 +62,6 @@ class Log:
     """The records of all walks through one template."""
 
     compared: dict[tuple[int, object], Compared] = field(default_factory=dict)
-    used: dict[int, Used] = field(default_factory=dict)
+    used: dict[object, Used] = field(default_factory=dict)
     faults: dict[tuple[int, str], Fault] = field(default_factory=dict)
     """Faults by line and text, the first of each."""

@@ -33,6 +33,8 @@ from society.scenario.checks.prompts.possible import (
 )
 from society.scenario.members import judges
 
+MOST_BOUND = 300
+"""Maximum number of agents of a phase whose settings in another role are determined."""
 NO_CONFIDENCE = "set `confidence: stated` in the role of the agents, or remove it"
 EMPTY_RECORD = Value("record", plain=False)
 
@@ -195,9 +197,8 @@ class _PhasePlaces:
             yield from self._speakers(same)
         for controller in spec.controllers:
             for _, role in controller.role_fields():
-                bound = [self.flow.society.bind_as(plan, agent.name, role) for agent in _sample(speaking)]
                 heard = self.facts.messages(plan.speakers, None)
-                yield from self._places(bound, heard=heard, own=self.facts.own(plan.speakers, None))
+                yield from self._bound(speaking, role, heard=heard, own=self.facts.own(plan.speakers, None))
             for name in controller.helpers().values():
                 yield from self._helper(name, self._may_own(name))
         if self.phase.moderated:
@@ -213,8 +214,17 @@ class _PhasePlaces:
         if self.flow.society.may_skip or self.phase is self.flow.phases[-1]:
             for name in judges(self.flow.scenario):
                 yield from self._judge(name)
-        for agent in _sample(speaking):
-            yield from self._remembering(agent)
+        for same in _by_memory(speaking):
+            yield from self._remembering(same)
+
+    def _bound(self, plans: Sequence[AgentPlan], role: str, **more: Value) -> Iterator[PromptPlace]:
+        """Yield the places of agents in another role for once."""
+        some = [self.flow.society.bind_as(self.phase.plan, plan.name, role) for plan in plans[:MOST_BOUND]]
+        if len(some) < len(plans):
+            names = [plan.name for plan in plans]
+            more |= {"persona": UNKNOWN, "vars": UNKNOWN, "name": text(names, source="name", known=self.facts.agents)}
+        for same in _alike(some):
+            yield from self._places(same, **more)
 
     def _may_own(self, name: str) -> int:
         return count_earlier(self.phase, name)
@@ -300,21 +310,19 @@ class _PhasePlaces:
         judged = Value("record", fields=known, noun="`judged`", plain=False, source="judged")
         yield from self._places([self.phase.plan.agents[name]], judged=judged)
 
-    def _remembering(self, plan: AgentPlan) -> Iterator[PromptPlace]:
-        memory, society = plan.memory, self.flow.society
-        if not memory.lasts:
-            return
-        rated = memory.rate is not None
+    def _remembering(self, plans: Sequence[AgentPlan]) -> Iterator[PromptPlace]:
+        """Yield the places of the roles in which agents of one memory write, rate and reflect."""
+        memory = plans[0].memory
         reflect = memory.reflect.role if memory.reflect else None
-        for role, recalled in ((memory.write, None), (memory.rate, 1), (reflect, None)):
-            if role is not None:
-                bound = society.bind_as(self.phase.plan, plan.name, role)
-                own = self.facts.own([plan.name], None if role == memory.write else 0)
-                memories = self.facts.memories(recalled, rated and role != memory.rate)
-                more: dict[str, Value] = (
-                    {} if role == memory.write and not bound.memory.lasts else {"memories": memories}
-                )
-                yield from self._places([bound], outcome=self.facts.outcome, own=own, **more)
+        own, facts = self.facts.own([plan.name for plan in plans], None), self.facts
+        rated = memory.rate is not None
+        outcome = facts.outcome
+        if memory.write is not None:
+            yield from self._bound(plans, memory.write, outcome=outcome, own=own)
+        if memory.rate is not None:
+            yield from self._bound(plans, memory.rate, outcome=outcome, memories=facts.memories(1, rated=False))
+        if reflect is not None:
+            yield from self._bound(plans, reflect, outcome=outcome, memories=facts.memories(None, rated))
 
     def _places(self, plans: Sequence[AgentPlan], **more: Value) -> Iterator[PromptPlace]:
         """Yield the place of these plans of one role, of which all have the same fields."""
@@ -372,14 +380,13 @@ def _alike(plans: Iterable[AgentPlan]) -> list[list[AgentPlan]]:
     return list(found.values())
 
 
-def _sample(plans: Iterable[AgentPlan]) -> Iterator[AgentPlan]:
-    """Yield the first plan of each role and each memory."""
-    seen: set[Any] = set()
+def _by_memory(plans: Iterable[AgentPlan]) -> list[list[AgentPlan]]:
+    """Return the plans with a memory beyond a debate, in groups of one memory."""
+    found: dict[int, list[AgentPlan]] = defaultdict(list)
     for plan in plans:
-        key = plan.role_name, id(plan.memory)
-        if key not in seen:
-            seen.add(key)
-            yield plan
+        if plan.memory.lasts:
+            found[id(plan.memory)].append(plan)
+    return list(found.values())
 
 
 def _persona(plans: Sequence[AgentPlan]) -> Value:

@@ -14,7 +14,7 @@ from society.core.templating.prompts import find_variables, parse_template
 from society.core.types import Item
 from society.scenario.checks.effects.flow import Flow
 from society.scenario.checks.effects.prompts import find_use
-from society.scenario.checks.prompts.log import Compared, Log, Used
+from society.scenario.checks.prompts.log import Compared, Fault, Log, Used
 from society.scenario.checks.prompts.places import PromptPlace, find_places
 from society.scenario.checks.prompts.walk import Walk
 from society.scenario.checks.templates import line_of
@@ -82,9 +82,7 @@ class _Template:
         tree, log = parse_template(source), Log()
         for place in self.places:
             Walk(tree, place.variables, log)
-        for fault in log.faults.values():
-            details = {"allowed": fault.allowed, "suggestion": fault.suggestion}
-            yield self._problem(fault.line, fault.text, fault.message, fault.error, **details)
+        yield from map(self._report, log.faults.values())
         for used in log.used.values():
             yield from self._check_used(used)
         reported: set[int] = set()
@@ -93,6 +91,10 @@ class _Template:
                 for problem in self._check_compared(compared):
                     if problem.line not in reported:
                         yield problem
+
+    def _report(self, fault: Fault) -> Problem:
+        details = {"allowed": fault.allowed, "suggestion": fault.suggestion}
+        return self._problem(fault.line, fault.text, fault.message, fault.error, **details)
 
     def _problem(self, line: int, text: str, message: str, error: bool, **details: Any) -> Problem:
         node, path = find_node(self.root, self.steps), write_path(self.root, self.steps)
@@ -109,7 +111,7 @@ class _Template:
     def _check_used(self, used: Used) -> Iterator[Problem]:
         if used.fault is not None:
             if used.empty and not self._inherited:
-                yield self._problem(used.fault.line, used.fault.text, used.fault.message, error=False)
+                yield self._report(used.fault)
             return
         if not used.empty or (used.variable not in EMPTY and not used.remedy) or self._inherited:
             return
@@ -237,5 +239,7 @@ def _explain_round(name: str, low: int, high: int) -> str:
 
 def _is_misspelled(given: str, near: str) -> bool:
     """Return whether a name is most likely a misspelling: similar, and not another number of the same series."""
+    if given.lower() == near.lower():
+        return True
     one, other = ("".join(c for c in name.lower() if not c.isdigit()) for name in (given, near))
     return one != other and SequenceMatcher(None, one, other).ratio() >= SIMILAR
