@@ -130,7 +130,7 @@ async def run_async(
             discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
             with Store(folder.store, others, on_change=discard, on_training=folder.copy_soon) as store:
                 pulse = Pulse()
-                folder.report_progress(lambda: pulse.last)
+                folder.report_progress(lambda: pulse.last, interruption.stop)
                 processes = [backend.processes for backend in backends.values()]
                 session = SessionLog(store, interruption, spending.describe, processes)
                 followed = Several([pulse, session, watcher])

@@ -37,16 +37,18 @@ def command(folders: tuple[Path, ...], stuck_after: float, calls: bool, as_json:
     society status runs/sweep-mine --json
     society status runs/mine --calls
     """
-    from society.core.errors import InputError
-    from society.core.plain import natural_order
-    from society.runs.places import find_folders, has_begun, is_run
+    from society.core.errors import InputError, RunFolderError
     from society.runs.state import RunState
-    from society.runs.status import has_error, read_status
+    from society.runs.status import find_runs, read_status
 
     rows = []
     for folder in folders or (Path("runs"),):
-        inner = [] if is_run(folder) else [path for path in find_folders(folder) if has_begun(path) or has_error(path)]
-        paths = [folder] if is_run(folder) else sorted(inner, key=lambda path: natural_order(str(path)))
+        try:
+            paths = find_runs(folder)
+        except RunFolderError:
+            if len(folders) < 2:
+                raise
+            paths = [folder]
         rows += [read_status(path, str(path), 60 * stuck_after) for path in paths]
     if not rows:
         raise InputError("There is no run in these folders.", "Name a folder with runs.")

@@ -7,6 +7,7 @@ read_diversity      the stored result, as plain data
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,16 +68,20 @@ def measure_diversity(
 
     Raises `InputError` if a backend lacks the ability, or voters have different backends.
     """
+    target = run.folder / MEASUREMENTS
+    if run.folder.exists() and not os.access(run.folder, os.W_OK):
+        raise _refuse(target, "Permission denied")
     found = run_blocking(_measure(run, encoder, likelihood, turn, limit, iterations, allow))
     try:
-        with atomic_write(run.folder / MEASUREMENTS) as part:
+        with atomic_write(target) as part:
             part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
     except OSError as error:
-        raise InputError(
-            f"{run.folder / MEASUREMENTS} cannot be written: {error.strerror}.",
-            "Copy the run to where there is room to write.",
-        ) from error
+        raise _refuse(target, str(error.strerror)) from error
     return found
+
+
+def _refuse(target: Path, fault: str) -> InputError:
+    return InputError(f"{target} cannot be written: {fault}.", "Copy the run to where there is room to write.")
 
 
 async def _measure(

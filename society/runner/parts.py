@@ -19,7 +19,7 @@ _Processes = list[subprocess.Popen[bytes]]
 
 
 def run_processes(asked: Request, jobs: int, grace: float) -> None:
-    """Run the parts of a sweep in `jobs` processes, and wait for all. Each writes what it prints to `part-K.log`.
+    """Run the parts of a sweep in `jobs` processes, and wait for all. Each adds what it prints to `part-K.log`.
 
     A signal is passed on to them; then `Interrupted` is raised once they have ended.
     """
@@ -29,7 +29,7 @@ def run_processes(asked: Request, jobs: int, grace: float) -> None:
     with ExitStack() as stack:
         parts = stack.enter_context(pass_signals_on())
         for number in range(jobs):
-            log = stack.enter_context((asked.out / f"part-{number}.log").open("w"))
+            log = stack.enter_context((asked.out / f"part-{number}.log").open("a"))
             words = [*command, "--index", str(number), "--of", str(jobs)]
             parts.append(subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, env=environment))
         for part in parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import logging
@@ -16,7 +17,7 @@ from society.components.plugin_files import loaded_plugins, require_current
 from society.components.renamed import drop_defaults, rename_all
 from society.core.definition import contents, defining, difference
 from society.core.disks import advise, find_shared
-from society.core.errors import InputError, RunFolderError
+from society.core.errors import InputError, RunFolderError, SocietyError
 from society.core.identity import fingerprint
 from society.core.machine import read_versions
 from society.core.paths import stored_in
@@ -122,10 +123,15 @@ class RunFolder:
         with suppress(OSError):  # it holds earlier stores
             self._aside.parent.rmdir()
 
-    def report_progress(self, last: Callable[[], float]) -> None:
-        """Let others see when the run last made progress, which `last` returns by the clock `time.monotonic`."""
+    def report_progress(self, last: Callable[[], float], stop: Callable[[SocietyError], object]) -> None:
+        """Let others see when the run last made progress, which `last` returns by the clock `time.monotonic`.
+
+        `stop` is called by the running event loop if the folder was removed, or if another process has taken it over.
+        """
         if self._holder is not None:
             self._holder.last_progress = last
+            loop = asyncio.get_running_loop()
+            self._holder.on_loss = lambda error: loop.call_soon_threadsafe(stop, error)
 
     def copy_soon(self) -> None:
         """Copy the store to a shared disk within moments, as something that took long was stored."""

@@ -38,6 +38,8 @@ BEAT = 10.0
 """Seconds between two beats of a holder."""
 PATIENCE = 60.0
 """Seconds without a beat after which a lease of another machine is taken over."""
+LOSSES = 2
+"""Number of beats in a row that find the lease lost, after which the run stops."""
 SIZE = 1024
 """Bytes of a lease's file. All writes have this size, so no reader meets half of one."""
 _NAME = re.compile(r"\.lease-([1-9][0-9]{0,8})")
@@ -103,7 +105,10 @@ def find_lease(folder: Path) -> Found | None:
 
     Raises `RunFolderError` for a link or a device of that name.
     """
-    number = max(_list_numbers(folder), default=0)
+    try:
+        number = max(_list_numbers(folder), default=0)
+    except OSError:
+        return None
     path = own_file(folder, _name(number)) if number else None
     if path is None:
         return None
@@ -173,6 +178,8 @@ class Holder:
         began = time.monotonic()
         self.last_progress: Callable[[], float] = lambda: began
         """Returns when the run last made progress, by `time.monotonic`."""
+        self.on_loss: Callable[[StoreError], object] = lambda error: None
+        """Called once, by another thread, if the lease is lost: nothing that is stored from then on is kept."""
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="society-lease", daemon=True)
 
@@ -211,8 +218,17 @@ class Holder:
         return self
 
     def check(self) -> None:
-        """Raise `StoreError` if another process has taken the lease over."""
-        numbers = _list_numbers(self._folder)
+        """Raise `StoreError` if another process has taken the lease over, or if the folder is gone.
+
+        Raises `OSError` if the folder cannot be read now.
+        """
+        try:
+            numbers = _list_numbers(self._folder)
+        except FileNotFoundError:
+            raise StoreError(
+                f"The folder {self._folder} was removed or moved while the run went on.",
+                "If it was moved, go on there: --resume --out NEW. What a removed folder held is lost.",
+            ) from None
         if self._number not in numbers or max(numbers) > self._number:
             raise StoreError(
                 f"Another process has taken over the run in {self._folder}, as this one gave no sign for {PATIENCE:g} "
@@ -240,11 +256,17 @@ class Holder:
         return self._folder / _name(self._number)
 
     def _beat(self) -> None:
+        losses = 0
         while not self._end.wait(BEAT):
             try:
                 self.check()
                 self._write()
-            except (OSError, StoreError) as error:
+                losses = 0
+            except StoreError as error:
+                losses += 1
+                if losses == LOSSES:
+                    self.on_loss(error)
+            except OSError as error:
                 log.warning("The lease %s cannot be renewed: %s", self._path, error)
 
     def _write(self) -> None:
@@ -268,7 +290,4 @@ def _name(number: int) -> str:
 
 
 def _list_numbers(folder: Path) -> list[int]:
-    try:
-        return [int(found[1]) for path in folder.iterdir() if (found := _NAME.fullmatch(path.name))]
-    except OSError:
-        return []
+    return [int(found[1]) for path in folder.iterdir() if (found := _NAME.fullmatch(path.name))]

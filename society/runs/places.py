@@ -38,12 +38,19 @@ def find_store(folder: Path) -> Path:
 
 def has_begun(folder: Path) -> bool:
     """Return whether a folder holds a run. One that was killed early may have no store yet."""
-    return is_run(folder) or (folder / LOCK).exists()
+    return is_run(folder) or _exists(folder / LOCK)
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder has the store of a run, readable or not."""
-    return (folder / STORE).exists()
+    """Return whether a folder has the store of a run, readable or not. False for a folder that cannot be read."""
+    return _exists(folder / STORE)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def find_folders(folder: Path, depth: int = 1) -> Iterator[Path]:

@@ -6,17 +6,18 @@ Of a store, only its schema, facts and counts are read. A hundred runs therefore
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from society.core.errors import SocietyError
-from society.core.plain import count, duration
+from society.core.plain import count, duration, natural_order
 from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, own_file, read_json, read_object
 from society.runs.lease import PATIENCE, Found, find_lease
 from society.runs.locking import is_running
-from society.runs.places import STORE, find_store, is_run
+from society.runs.places import STORE, find_folders, find_store, has_begun, is_run
 from society.runs.state import RunState, Session, read_sessions
 from society.store import Store
 
@@ -76,6 +77,21 @@ def has_error(folder: Path) -> bool:
     return (folder / ERROR).exists()
 
 
+def find_runs(folder: Path) -> list[Path]:
+    """Return the runs in a folder, in natural order, or the folder itself if it is a run.
+
+    A folder that cannot be read counts, as it may hold a run. Raises `RunFolderError` if `folder` is one.
+    """
+    if is_run(folder):
+        return [folder]
+    inner = (path for path in find_folders(folder) if not os.access(path, os.R_OK | os.X_OK) or _is_known(path))
+    return sorted(inner, key=lambda path: natural_order(str(path)))
+
+
+def _is_known(folder: Path) -> bool:
+    return has_begun(folder) or has_error(folder)
+
+
 def read_status(folder: Path, name: str = "", stuck_after: float = STUCK) -> RunStatus:
     """Return the state of the run in a folder. A folder that cannot be read has the state "not readable"."""
     name = name or str(folder)
@@ -84,7 +100,7 @@ def read_status(folder: Path, name: str = "", stuck_after: float = STUCK) -> Run
             text = path.read_bytes()[:LONGEST_ERROR].decode(errors="replace")
             return RunStatus(name, RunState.ABORTED, " ".join(text.split()))
         return _read(folder, name, stuck_after)
-    except SocietyError as error:
+    except (SocietyError, OSError) as error:
         return RunStatus(name, "not readable", " ".join(str(error).split()))
 
 

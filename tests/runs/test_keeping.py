@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from society.cli import main
-from society.core.errors import FolderInUseError, InputError, RunFolderError
+from society.core.errors import FolderInUseError, InputError, RunFolderError, StoreError
+from society.core.types import Turn
 from society.runs import lease
 from society.runs.archive import MARK, archive_run, restore_run
 from society.runs.forgetting import forget_item
@@ -32,6 +33,7 @@ from society.scenario.models.scenario import Scenario
 from society.session import run
 from society.store.migrate import VERSION
 from society.store.table import encode_json
+from society.watcher import Watcher
 from tests.conftest import rows
 from tests.store.test_versions import write_old
 
@@ -342,3 +344,22 @@ def test_a_lease_of_the_future_tells_of_a_clock(whole: Run) -> None:
     [path] = whole.folder.glob(".lease-*")
     os.utime(path, (time.time() + 3600,) * 2)
     assert "clock of this machine is 60 min behind" in read_status(whole.folder).reason
+
+
+def test_a_run_whose_folder_is_moved_away_stops_and_goes_on_there(
+    scenario: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    slow = scenario(TEXT.replace("limit: 8", "limit: 900"), "concurrency=1", "backends.scripted.delay=0.02")
+
+    class Move(Watcher):
+        def turn(self, turn: Turn, replayed: bool) -> None:
+            if (tmp_path / "run").exists():
+                (tmp_path / "run").rename(tmp_path / "moved")
+
+    with pytest.raises(StoreError, match="removed or moved while the run went on"):
+        run(slow, tmp_path / "run", watcher=Move())
+    found = read_status(tmp_path / "moved")
+    assert (found.state, found.stuck) == (RunState.ABORTED, False)
+    assert 0 < found.turns < 900 * 3
+    assert not is_running(tmp_path / "moved")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -165,3 +166,21 @@ def test_the_calls_that_worked_on_a_run_are_listed(finished: Path, capsys: pytes
     [row] = json.loads(capsys.readouterr().out)
     assert [one["host"] for one in row["sessions"]] == ["n1", "n2"]
     assert row["versions"]["society"]
+
+
+def test_what_cannot_be_read_hides_no_other_run(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["status", str(finished), str(tmp_path / "missing")]) == 1
+    said = capsys.readouterr().out
+    assert "1 finished, 1 not readable" in said
+    locked = finished.parent / "locked"
+    locked.mkdir()
+    monkeypatch.setattr("society.runs.status.os.access", lambda path, mode: path != locked)
+    monkeypatch.setattr("society.runs.status.is_running", lambda folder: denied() if folder == locked else False)
+    assert main(["status", str(finished.parent)]) == 1
+    assert "1 finished, 1 not readable" in capsys.readouterr().out
+
+
+def denied() -> bool:
+    raise PermissionError(errno.EACCES, "Permission denied")
