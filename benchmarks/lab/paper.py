@@ -30,9 +30,10 @@ from filelock import FileLock, Timeout
 from benchmarks.lab.arms import RESULTS, ROOT
 from benchmarks.lab.plan import ARMS, suite_of
 from benchmarks.lab.rules import PLAN, RULES, arms_of, best_rules
-from benchmarks.lab.summary import place_of, read, write
+from benchmarks.lab.summary import ENCODER, place_of, read, write
 from society.core.errors import InputError
 from society.core.types import Item
+from society.retrieval.encoders import find_encoder
 from society.runs.run import Run
 from society.session import run
 from society.watcher import Watcher
@@ -202,6 +203,8 @@ def main() -> None:
             measure(asked.time, asked.questions)
             return
         arms = [*stage_arms(asked.stage), *asked.arms] or [*ARMS]
+        if not asked.list:
+            find_encoder(ENCODER)  # without it a run would end at its first summary
         for arm, seed, wanted in chosen(arms, asked.seeds, asked.iterations):
             if asked.list:
                 tell(arm, seed, wanted)
@@ -210,7 +213,7 @@ def main() -> None:
             else:
                 bring(arm, seed, wanted, asked.commit, asked.device)
     except InputError as error:
-        raise SystemExit(f"{error}\nIs the model there? make lab") from error
+        raise SystemExit(str(error)) from error
 
 
 def bring(arm: str, seed: int, wanted: int, commits: bool, device: str = "cpu") -> None:

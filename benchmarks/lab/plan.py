@@ -1,8 +1,8 @@
 """All suites of the lab: the experiment on rules (`rules`), and the suites of the first experiment.
 
-docs/results.md says what was asked of the first experiment. These parts were added to its plan later: the unplanned
-looks, the arms `union_w_0` and `capitals_w_0`, the second ten iterations of `critic_w_0`, the fifth to tenth of
-capitals, and the attempts at an explanation.
+docs/results_first.md says what was asked of the first experiment. These parts were added to its plan later: the
+unplanned looks, the arms `union_w_0` and `capitals_w_0`, the second ten iterations of `critic_w_0`, the fifth to tenth
+of capitals, and the attempts at an explanation.
 """
 
 from __future__ import annotations

@@ -305,11 +305,11 @@ def test_stage_b_takes_the_best_rules_and_only_after_stage_a(tmp_path, monkeypat
     with pytest.raises(InputError, match="--stage a"):
         rules.best_rules()
     assert rules.known_best() == ("paper",)
-    shares = {rule: place for place, rule in enumerate(rules.RULES)}
+    shares, last = {rule: place for place, rule in enumerate(rules.RULES)}, rules.PLAN["stages"]["a"]["iterations"]
     for rule, share in shares.items():
         for seed in rules.PLAN["stages"]["a"]["seeds"]:
             bits = ("1" * share).ljust(20, "0")
-            summary = {"iterations": [{"right": bits if i == 20 else ""} for i in range(21)]}
+            summary = {"iterations": [{"right": bits if i == last else ""} for i in range(last + 1)]}
             (tmp_path / f"a_{rule}-{seed}.json").write_text(json.dumps(summary))
     assert rules.best_rules() == ("paper", *rules.RULES[: -1 - rules.PLAN["best"] : -1][: len(rules.RULES) - 1])
     arms_of_b = rules.arms_of("b", rules.best_rules())
