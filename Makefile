@@ -13,7 +13,7 @@ LLAMA_CACHE ?= $(HOME)/.cache/society/pip
 LLAMA_BUILD := CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PIP_CACHE_DIR='$(LLAMA_CACHE)' \
   CMAKE_ARGS="$(CMAKE_ARGS) -DLLAVA_BUILD=OFF '-DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/backends/llama_cpp/build.cmake'"
 
-.PHONY: help demo bench lab words paper vote test coverage torture gpu lint docs browser audit fuzz clean
+.PHONY: help demo bench lab words paper vote test coverage torture gpu slurm lint docs browser audit fuzz clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*##/\1:/p' Makefile | column -t -s :
@@ -57,6 +57,9 @@ torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fi
 gpu: $(DEV)  ## Run the tests and benchmarks that need a CUDA GPU (about eight minutes).
 	$(BIN)/pytest -q --device cuda --dtype bfloat16 tests/backends/hf/test_backend.py tests/backends/hf/test_end_to_end.py
 	for script in benchmarks/gpu_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+
+slurm: $(DEV)  ## Run the tests of slurm.sh on a real Slurm (apt-get install slurm-wlm munge; root), without a network.
+	unshare --net sh -c 'ip link set lo up && ip addr add 10.9.9.9/32 dev lo && SOCIETY_SLURM=1 $(BIN)/pytest -q tests/cluster/test_slurm.py'
 
 lint: $(DEV)  ## Check formatting, lint and types.
 	$(BIN)/ruff format --check .

@@ -53,7 +53,9 @@ end() {
             say "The time limit leaves the run less than ten seconds. Raise --time, or lower the number in --signal."
         elif [[ $(scontrol show job --oneliner "$job") == *JobState=RUNNING* ]]; then # not after scancel
             say "The run is not finished; the job is queued again."
-            scontrol requeue "$job"
+            trap - TERM
+            # Slurm ends this script. If it ended by itself, Slurm might take the job for a failed one.
+            if scontrol requeue "$job"; then sleep 60; fi
         fi
         ;;
     esac

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ PROGRAMS = {
 case "$1 $2" in
 "show hostnames") printf '%s\\n' $NODES ;;
 "show job") echo "JobId=$4 JobState=$STATE PreemptTime=$PREEMPTED" ;;
-*) echo "$2" >"$FOLDER/requeued" ;;
+*) echo "$2" >"$FOLDER/requeued" && kill -TERM "$SCRIPT_PID" ;;
 esac""",
     "srun": 'while [[ $1 == -* ]]; do shift; done; [ "$1" = hostname ] && echo 127.0.0.1 || exec "$@"',
     "ray": 'if [ "$1" = status ]; then sed "s/.*/ 1 node_1/" "$FOLDER/started"; else exec $RAY "$@"; fi',
@@ -57,9 +58,13 @@ def submit(folder: Path, *arguments: str, **names: str) -> Job:
     given |= {"PATH": f"{folder}:{os.environ['PATH']}", "TMPDIR": str(folder)}
     own = f'export SCRIPT_PID=$$; exec bash {SCRIPT} "$@"'
     command = ["bash", "-c", own, "bash", "s.yaml", str(folder / "run"), *arguments]
+    names = os.environ | given | names
     with (folder / "said").open("w") as said:  # a pipe would wait for the programs of Ray
-        done = subprocess.run(command, env=os.environ | given | names, check=False, timeout=60, stderr=said)
-    return Job(done.returncode, (folder / "said").read_text(), folder)
+        script = subprocess.Popen(command, env=names, stderr=said, start_new_session=True)
+        status = script.wait(60)
+        with suppress(ProcessLookupError):
+            os.killpg(script.pid, 9)
+    return Job(status, (folder / "said").read_text(), folder)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def submit(folder: Path, *arguments: str, **names: str) -> Job:
 @pytest.mark.parametrize("signal", ["USR1", ""])
 def test_a_job_is_queued_again_if_its_run_can_go_on(tmp_path: Path, status: int, again: bool, signal: str) -> None:
     job = submit(tmp_path, STATUS=str(status), SIGNAL=signal)
-    assert (job.status, job.read("requeued")) == (status, "7" if again else "")
+    assert (job.status, job.read("requeued")) == ((-15, "7") if again else (status, ""))
     assert job.read("called") == f"run s.yaml --out {tmp_path}/run"
 
 

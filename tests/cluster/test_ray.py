@@ -358,30 +358,3 @@ def test_errors_can_be_pickled():
         "pip install 'society-of-models[ray]'",
     )
     assert pickle.loads(pickle.dumps(TransientError("busy"))).cause == "busy"
-
-
-def test_scripts_for_clusters_are_valid():
-    """Shell and YAML scripts parse, and name what society and Ray need."""
-    import subprocess
-
-    import yaml
-
-    folder = Path(__file__).parents[2] / "docs" / "cluster"
-    script = (folder / "slurm.sh").read_text("utf-8")
-    subprocess.run(["bash", "-n", str(folder / "slurm.sh")], check=True)
-    for said in ("ray start", "--head", "--address=", "society run", "executor.address=", "--resume"):
-        assert said in script
-    job = yaml.safe_load((folder / "kubernetes.yaml").read_text("utf-8"))
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    assert job["spec"]["entrypoint"].startswith("society run ")
-    cluster = job["spec"]["rayClusterSpec"]
-    pins = (folder.parent.parent / "constraints.txt").read_text("utf-8")
-    assert cluster["authOptions"] == {"mode": "token"}
-    assert f"ray=={cluster['rayVersion']}\n" in pins
-    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    for group in groups:
-        pod = group["template"]["spec"]
-        volumes = {volume["name"] for volume in pod["volumes"]}
-        for container in pod["containers"]:
-            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
-            assert container["resources"]["limits"] == container["resources"]["requests"]
