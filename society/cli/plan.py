@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from society.planning.plan import Cost, Plan
+    from society.planning.training_time import TrainingTime
     from society.scenario.expand import Society
 
 SHOWN_READERS = 40
@@ -50,7 +51,8 @@ def command(
 ) -> int:
     """Show who reads whom in SCENARIO and estimate its cost.
 
-    A dry run without a model gives the longest prompts. Some real debates give the likely cost.
+    A dry run without a model gives the longest prompts. Some real debates and optimizer steps on this machine give
+    the likely cost and time.
 
     \b
     society plan mine.yaml
@@ -83,7 +85,8 @@ def command(
         _print_turns(console, plan)
         _print_draws(console, society)
         _print_costs(console, plan)
-        for line in (*describe_people(society, plan.worst, plan.debates), *describe_training(society, plan.worst)):
+        people, training = describe_people(society, plan.worst, plan.debates), describe_training(society, plan.worst)
+        for line in (*people, *map(_training_time, plan.training), *training):
             console.print(line, soft_wrap=True)
         if society.people and calibrate:
             console.print("No debate was run for an estimate: it would ask people.", style="dim")
@@ -160,6 +163,15 @@ def _cost(cost: Cost) -> str:
     parts += [] if cost.dollars is None else [dollars(cost.dollars)]
     parts += [] if cost.seconds is None else [f"about {_duration(cost.seconds)}"]
     return ", ".join(parts)
+
+
+def _training_time(time: TrainingTime) -> str:
+    from society.planning.training_time import STEPS
+
+    each = f"{time.rows:,} rows of about {time.tokens:,} tokens in {_duration(time.seconds)}"
+    whole = _duration(time.seconds * time.finetunings)
+    steps = f"calibrated on {STEPS} steps"
+    return f"Finetuning {time.learner!r} here: at most {each}; {time.finetunings} in the run: about {whole} ({steps})"
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The plan of a scenario: its worst case from a dry run, its likely cost from a few real debates."""
+"""The plan of a scenario: its worst case from a dry run, its likely cost from a few real debates and training steps."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from society.core.blocking import run_blocking
 from society.core.types import Item, Turn, Usage
 from society.planning.demand import fit_backends, longest
 from society.planning.dry_run import PlannedTurn, dry_run, rough_count
+from society.planning.training_time import TrainingTime, time_training
 from society.planning.unstored import Unstored
 from society.runs.opening import check_adapters, find_prices, open_backends
 from society.scenario.expand import Society
@@ -63,6 +64,8 @@ class Plan:
     most: Cost
     likely: Cost | None
     calibrated_on: int
+    training: tuple[TrainingTime, ...] = ()
+    """Measured times of the finetunings, which are no part of the debates' costs; empty without calibration."""
     at_least: bool = False
     """Whether `likely` is a lower bound: prompts grow with memories, and only the first questions were played."""
 
@@ -110,7 +113,10 @@ async def _plan(society: Society, calibrate: int) -> Plan:
         batches = _choose(society, items.evaluation, min(calibrate, allowed))
         likely, played = await _calibrate(society, backends, adapters, batches, len(items.evaluation))
         cut = bool(society.rememberers) and not _is_apart(society) and played < len(items.evaluation)
-        return replace(plan, likely=likely, calibrated_on=played, at_least=cut)
+        calls = max(likely.calls, 1)
+        prompt, reply = likely.prompt_tokens / calls, likely.generated_tokens / calls
+        training = await time_training(society, backends, prompt, reply)
+        return replace(plan, likely=likely, calibrated_on=played, at_least=cut, training=training)
 
 
 async def _calibrate(

@@ -220,10 +220,10 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
             continue
         longest = min(max(turn.prompt + turn.answer for turn in turns), spec.settings.max_length)
         sources = max(len(one.sources) for one in learners(society, spec) if one.name == name)
-        size, tokens = _most_tokens(learner, spec, spec.questions * society.scenario.samples, sources, longest)
+        size, tokens = most_tokens(learner, spec, spec.questions * society.scenario.samples, sources, longest)
         lines.append(
             f"Finetuning {name!r} once ({spec.settings.method}), at most: {size} x "
-            f"{spec.settings.epochs} epochs = {tokens:,} tokens; on GPUs of {_gb(HBM)}:"
+            f"{spec.settings.epochs} epochs = {tokens:,} tokens; computed for H100 GPUs of {_gb(HBM)}:"
         )
         for gpus in GPUS:
             found = estimate(sizes, spec.settings, tokens, gpus, longest)
@@ -236,7 +236,7 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
     return [*lines, *launch_command(spec.parallel.processes if spec.parallel else GPUS[-1])]
 
 
-def _most_tokens(learner: LearnerSpec, spec: TrainSpec, debates: int, sources: int, longest: int) -> tuple[str, int]:
+def most_tokens(learner: LearnerSpec, spec: TrainSpec, debates: int, sources: int, longest: int) -> tuple[str, int]:
     """Return the maximum size of one finetuning in words, and its tokens. `sources`: number of source agents."""
     limit = learner.most_rows(debates) or debates
     rows = sources * (limit if learner.repeat else min(limit, debates))
