@@ -100,7 +100,7 @@ def replies(config: BackendConfig, paths: list[Path]) -> list[str]:
 
 
 def test_adapters_and_full_weights_say_what_they_say_in_hf(config: Serving, folder: Path, tmp_path: Path) -> None:
-    loras = [make_adapter(folder, tmp_path / name, r=8, std=0.1) for name in ("one", "other")]
+    loras = [make_adapter(folder, tmp_path / name, r=8, std=0.15) for name in ("one", "other")]
     paths = [*loras, make_full(folder, tmp_path / "full")]
     said = replies(config, paths)
     assert said == replies(HuggingFace(model=MODEL, device="cpu", dtype="float32"), paths)
