@@ -12,6 +12,7 @@ from society.core.concurrency import gather
 from society.core.types import Decision, Judgement, Turn, TurnId
 from society.scenario.binding import AgentPlan
 from society.scenario.expand import NOTE, REFLECTION, PhasePlan
+from society.scenario.models.memory import FEEDBACK
 from society.simulation.memories import Memories, Memory
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class NoteTaker:
                 yield _Author(plan, phase, last, self._outcome(plan, last))
 
     def _outcome(self, plan: AgentPlan, last: Turn) -> Outcome:
-        level = ("none", "decision", "verdict", "gold").index(plan.memory.feedback)
+        level = FEEDBACK.index(plan.memory.feedback)
         given = None if last.answer is None else self.judgements.get(last.answer)
         return Outcome(
             self.decision.answer if level >= 1 else None,

@@ -122,7 +122,7 @@ def test_without_a_role_for_notes_the_last_reply_is_the_memory(tmp_path: Path) -
     ({"most": 1, "relevance": 0, "importance": 1}, "Another capital of a country."),  # of equal ones, the latest
     ({"most": 2, "relevance": 0, "importance": 1}, "The capital was easy.|Another capital of a country."),
     ({"most": 1, "relevance": 0, "recency": 0.1, "importance": 1, "window": 2}, "Another capital of a country."),
-    ({"most": 2, "window": 1}, "Another capital of a country."),
+    ({"most": 1, "window": 1}, "Another capital of a country."),
 ])  # fmt: skip
 def test_recency_importance_and_window_select_memories(recall: Spec, expected: str, tmp_path: Path) -> None:
     made = spec("rater", memory={"write": "writer", "rate": "rater", "recall": recall})
@@ -292,7 +292,7 @@ MISTAKES = [
     (spec(memory={"recall": {"importance": 1}}), "memory.recall.importance", "needs `rate`"),
     (spec("rater", memory={"rate": "rater"}), "memory.rate", "nothing uses the importance"),
     (spec(memory={"recall": {"decay": 0.5}}), "memory.recall.decay", "`recency` is 0"),
-    (spec(memory={"recall": {"relevance": 0}}), "memory.recall", "all weights are 0"),
+    (spec(memory={"recall": {"relevance": 0}}), "memory.recall.relevance", "all weights are 0"),
     (spec(memory={"recall": {"same": True}}), "memory.recall.same", "recalls nothing"),
     (spec(memory={"recall": {"query": "heard"}}, phases=[{"name": "talk"}]), "memory.recall.query", "no agent reads"),
     (spec("thinker", memory={"reflect": {"role": "thinker"}}), "memory.reflect", "never happens"),
@@ -310,17 +310,25 @@ MISTAKES = [
     (spec(agents={"note": {"role": "solver"}, "ann": {"role": "solver"}}), "agents.note", "rename the agent"),
     (spec(sequence={"over": "samples"}), "sequence.over", "`samples: 2` or more"),
     (spec(clock={"start": "2023-02-13", "minutes": 60}), "clock", "no prompt shows `now`"),
-    (spec(clock={"start": "13.2.2023", "minutes": 60}), "clock", "is no date and time"),
+    (spec(clock={"start": "13.2.2023", "minutes": 60}), "clock.start", "is no date and time"),
     (spec(clock={"start": "2023-02-13"}), "clock", "needs one of"),
-    (spec(clock={"start": "2023-02-13", "minutes": 5, "times": ["08:00"]}), "clock", "has `minutes` and `times`"),
-    (spec(clock={"start": "2023-02-13 08:00:30", "minutes": 5}), "clock", "has seconds"),
-    (spec(clock={"start": "2023-02-13", "field": "t"}), "clock", "has `start` and `field`"),
-    (spec(clock={"start": "2023-02-13", "times": ["12:00", "08:00"]}), "clock", "in the order of a day"),
-    (spec(clock={"start": "2023-02-13T08:00+01:00", "minutes": 5}), "clock", "has a time zone"),
+    (spec(clock={"start": "2023-02-13", "minutes": 5, "times": ["08:00"]}), "clock.times", "has `minutes` and `times`"),
+    (spec(clock={"start": "2023-02-13 08:00:30", "minutes": 5}), "clock.start", "has seconds"),
+    (spec(clock={"start": "2023-02-13", "field": "t"}), "clock.field", "has `start` and `field`"),
+    (spec(clock={"start": "2023-02-13", "times": ["12:00", "08:00"]}), "clock.times", "in the order of a day"),
+    (spec(clock={"start": "2023-02-13T08:00+01:00", "minutes": 5}), "clock.start", "has a time zone"),
     (spec(prompt=SHOWN + "{{ question }} {{ now }}"), "roles.solver.prompt", "uses `now`"),
     (spec(prompt=SHOWN + "{{ question }} {{ outcome.right }}"), "roles.solver.prompt", "uses `outcome`"),
     (telling("{{ 'right' if outcome.right else 'wrong' }}", "none"), "roles.writer", "set `feedback: verdict`"),
     (telling("{{ 'right' if outcome.right else 'wrong' }}", "decision"), "roles.writer", "set `feedback: verdict`"),
+    (telling("{{ 'right' if outcome['right'] else 'wrong' }}", "none"), "roles.writer", "set `feedback: verdict`"),
+    (telling("{{ 'right' if outcome | attr('right') else 'wrong' }}", "none"), "roles.writer", "`feedback: verdict`"),
+    (telling("{% set o = outcome %}{{ 'right' if o.right else 'no' }}", "none"), "roles.writer", "`feedback: verdict`"),
+    (
+        spec(prompt=SHOWN + "{{ 'right' if (memories | last).right else 'no' }}{{ question }}"),
+        "roles.solver",
+        "shows `right` of `memories`",
+    ),
     (telling("{{ outcome.gold }}", "verdict"), "roles.writer", "set `feedback: gold`"),
     (telling("{{ outcome.decision }}", "none"), "roles.writer", "set `feedback: decision`"),
     (
@@ -379,6 +387,7 @@ VERDICT = "{{ 'right' if outcome.right else 'wrong' }}"
     ("{{ outcome.decision }}", False),
     ("{% if outcome.right is none %}?{% else %}" + VERDICT + "{% endif %}", False),
     ("{{ outcome.gold or 'unknown' }}", False),
+    ("{% set o = outcome %}{% if o['right'] is none %}?{% else %}{{ 'right' if o.right else 'no' }}{% endif %}", False),
 ])  # fmt: skip
 def test_an_unknown_verdict_is_never_shown_as_wrong(prompt: str, refused: bool, tmp_path: Path) -> None:
     made = telling(prompt, "gold")

@@ -13,11 +13,9 @@ from jinja2 import nodes
 from society.core.templating.prompts import find_variables, parse_template
 from society.scenario.checks.variables import VARIABLES
 from society.scenario.expand import Society
-from society.scenario.models.memory import MemorySpec
+from society.scenario.models.memory import FEEDBACK, MemorySpec
 from society.scenario.models.scenario import RoleSpec
 
-FEEDBACK = ("none", "decision", "verdict", "gold")
-"""Values of `feedback`. Each gives the facts of those before it, and one more."""
 LEARNED = ("decision", "right", "gold")
 """Facts that agents learn by `feedback`, in the order of its values."""
 GUARDS = ("none", "defined", "false", "boolean")
@@ -64,20 +62,38 @@ def _facts_shown(role: RoleSpec) -> frozenset[tuple[str, str]]:
     """Return the facts that the templates of a role show and do not test, with `outcome` or `memories`."""
     trees = [parse_template(source) for source in (role.system, role.prompt) if source]
     names = {name for source in (role.system, role.prompt) if source for name in find_variables(source)}
-    shown = {found for tree in trees for found in _facts(tree) if found[0] in names}
-    return frozenset(shown - {found for tree in trees for found in _guarded(tree)})
+    other = "memories" if "memories" in names else "outcome"
+
+    def place(found: Iterator[tuple[str, str]]) -> set[tuple[str, str]]:
+        return {(owner or other, fact) for owner, fact in found if (owner or other) in names}
+
+    shown = {fact for tree in trees for fact in place(_facts(tree))}
+    return frozenset(shown - {fact for tree in trees for fact in place(_guarded(tree))})
 
 
 def _facts(tree: nodes.Node) -> Iterator[tuple[str, str]]:
-    """Yield the facts in a part of a template. A name that is no variable stands for a memory, as in a loop."""
-    found = [*tree.find_all(nodes.Getattr), *([tree] if isinstance(tree, nodes.Getattr) else [])]
-    for node in found:
-        owner = node.node.node if isinstance(node.node, nodes.Getitem) else node.node
-        if node.attr in LEARNED and isinstance(owner, nodes.Name):
+    """Yield the facts in a part of a template. A name that is no variable, as in a loop, has the owner ""."""
+    for node in (tree, *tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Filter))):
+        owner, fact = _attribute(node)
+        while isinstance(owner, nodes.Getitem | nodes.Filter):  # memories[0], memories | last
+            owner = owner.node
+        if fact in LEARNED and isinstance(owner, nodes.Name):
             if owner.name in ("outcome", "memories"):
-                yield owner.name, node.attr
+                yield owner.name, fact
             elif owner.name not in VARIABLES:
-                yield "memories", node.attr
+                yield "", fact
+
+
+def _attribute(node: nodes.Node) -> tuple[nodes.Node | None, str]:
+    """Return an object and the name of its attribute: of `a.name`, `a["name"]` and `a | attr("name")`."""
+    match node:
+        case nodes.Getattr():
+            return node.node, node.attr
+        case nodes.Getitem(arg=nodes.Const(value=str(name))):
+            return node.node, name
+        case nodes.Filter(name="attr", args=[nodes.Const(value=str(name))]):
+            return node.node, name
+    return None, ""
 
 
 def _guarded(tree: nodes.Node) -> Iterator[tuple[str, str]]:

@@ -10,13 +10,16 @@ ClockSpec      the simulated time of each question
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from society.core.component import Component, NamesRole
 from society.core.errors import FieldError
 
+Feedback = Literal["none", "decision", "verdict", "gold"]
+FEEDBACK: tuple[Feedback, ...] = get_args(Feedback)
+"""Values of `feedback`. Each gives the facts of those before it, and one more."""
 OptionalRole = Annotated[str | None, NamesRole()]
 """The name of a role, or None."""
 TIME_OF_DAY = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
@@ -96,7 +99,7 @@ class MemorySpec(Component):
     it learns. Without a role, its last reply is the memory."""
     rate: OptionalRole = None
     """Role whose prompt asks the agent for the importance of a new memory, a number from 1 to 10."""
-    feedback: Literal["none", "decision", "verdict", "gold"] = "none"
+    feedback: Feedback = "none"
     """Facts that an agent learns after a question. `decision`: the society's answer. `verdict`: also whether its own
     last answer is right. `gold`: also the true answer."""
     scope: Literal["agent", "group", "society"] = "agent"
