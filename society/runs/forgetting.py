@@ -40,9 +40,11 @@ def forget_item(folder: Path, item: str) -> Forgotten:
         if not turns and all(asked.id != item for asked in questions):
             raise InputError(f"The run in {folder} has no item {item!r:.80}.", "`society show RUN` lists its debates.")
         sources = store.examples("source_item = ?", (item,))
-        texts = {turn.text for turn in turns} | {asked.question for asked in questions if asked.id == item}
+        texts = {text for turn in turns for text in (turn.text, turn.thought, *(call.result for call in turn.calls))}
+        texts |= {asked.question for asked in questions if asked.id == item}
         store.forget(item)
         quoting = store.quoting(sorted(text for text in texts if len(text) >= SHORTEST))
+        quoting = list(dict.fromkeys([*store.recalling(item), *quoting]))
         store.set_meta({FORGOTTEN: str(count_forgotten(store.meta()) + 1)})
         keep_questions(folder, [asked for asked in questions if asked.id != item])
         for name in (PAGE, MEASUREMENTS):

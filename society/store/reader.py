@@ -133,6 +133,14 @@ class StoreReader:
         """Yield the values of each row of a table as they are stored, by column, in the order of insertion."""
         return self._read(lambda row: row, f"SELECT * FROM {table.name}" + " ORDER BY rowid" * table.ordered)
 
+    def recalling(self, item: str) -> list[str]:
+        """Return the items with a turn whose prompt showed a memory of this item."""
+        query = (
+            "SELECT DISTINCT item FROM turns WHERE EXISTS ("
+            "SELECT 1 FROM json_each(turns.recalls) AS past WHERE json_extract(past.value, '$[0]') = ?)"
+        )
+        return list(self._read(lambda row: str(row["item"]), query, (item,)))
+
     def quoting(self, texts: Sequence[str]) -> list[str]:
         """Return the items with a turn whose prompt or reply contains one of these texts."""
         query = (

@@ -363,3 +363,13 @@ def test_a_run_whose_folder_is_moved_away_stops_and_goes_on_there(
     assert (found.state, found.stuck) == (RunState.ABORTED, False)
     assert 0 < found.turns < 900 * 3
     assert not is_running(tmp_path / "moved")
+
+
+def test_debates_that_remember_a_forgotten_question_are_listed(scenario: Make, tmp_path: Path) -> None:
+    """Their replies may be too short to be searched for."""
+    text = TEXT.replace("Read this.", "{% for m in memories %}{{ m.text }} {% endfor %}")
+    done = run(scenario(text + "memory: {recall: {most: 2}}\n"), tmp_path / "run")
+    first = (done.questions() or [])[0].id
+    shown = {turn.id.item for turn in done.turns() if any(past.item == first for past in turn.recalls)}
+    assert shown
+    assert set(forget_item(done.folder, first).quoting) >= shown - {first}
