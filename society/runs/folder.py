@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -48,6 +49,7 @@ class RunFolder:
         self._scenario = scenario
         self._resume = resume
         self._force = force
+        self._numbered = out is None and not resume
         self.path = Path(out) if out is not None else _default(scenario.name, resume)
         self.store = self._kept = self.path / STORE
         """The store to write to. On a shared disk, `_kept` is only its copy."""
@@ -81,7 +83,7 @@ class RunFolder:
             )
         with ExitStack() as stack:
             try:
-                self.path.mkdir(parents=True, exist_ok=True)
+                self._make()
                 check_folder(self.path, FILES)
                 stack.callback(self._clean_up)
                 self._holder = holder = stack.enter_context(hold(self.path, self._seen))
@@ -102,6 +104,17 @@ class RunFolder:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._entered.__exit__(exc_type, exc, traceback)
+
+    def _make(self) -> None:
+        """Make the folder. Of several new runs that start at once without --out, each gets a number of its own."""
+        while self._numbered:
+            try:
+                self.path.mkdir(parents=True)
+                return
+            except FileExistsError:
+                self.path = _default(self._scenario.name, resume=False)
+                self.store = self._kept = self.path / STORE
+        self.path.mkdir(parents=True, exist_ok=True)
 
     def _clean_up(self) -> None:
         """Leave nothing behind if the run did not start."""
@@ -319,6 +332,6 @@ def _describe_age(meta: Mapping[str, str]) -> str:
 def _default(name: str, resume: bool) -> Path:
     """Return runs/NAME, with a number if that is taken; to resume, the latest of these."""
     names = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in itertools.count(1))
-    free = next(i for i, path in enumerate(names, 1) if not path.exists())
+    free = next(i for i, path in enumerate(names, 1) if not os.path.lexists(path))
     number = max(free - 1, 1) if resume else free
     return Path("runs") / (name if number == 1 else f"{name}-{number}")

@@ -234,6 +234,21 @@ def test_a_debate_shown_alone_needs_its_turns(sound: Path, tmp_path: Path) -> No
         load_record(run, run.debates()[0])
 
 
+def test_a_debate_shown_alone_has_its_own_rows_checked(sound: Path, tmp_path: Path) -> None:
+    """Other rows are not read, so that a large run is shown at once."""
+    debates = Run(sound).debates()
+    run = change(sound, tmp_path, f"UPDATE turns SET round = 'x' WHERE item = '{debates[0][1]}' AND round = 1")
+    with pytest.raises(RunFolderError, match="the column round is 'x': expected"):
+        load_record(run, debates[0])
+    assert load_record(run, debates[1]).turns
+    run = forge(sound, tmp_path / "texts", "UPDATE texts SET text = x'00'")
+    with pytest.raises(RunFolderError, match="the column text is 00"):
+        load_record(run, debates[1])
+    run = forge(sound, tmp_path / "facts", "UPDATE meta SET value = x'07' WHERE name = 'scenario'")
+    with pytest.raises(RunFolderError, match="the column value is 07"):
+        run.meta()
+
+
 def test_a_huge_value_is_refused_without_being_read(sound: Path, tmp_path: Path) -> None:
     run = change(sound, tmp_path, "UPDATE turns SET text = CAST(zeroblob(60000000) AS TEXT) WHERE rowid = 1")
     for attempt in (lambda: load_records(run), lambda: resume(Run(sound).scenario, run.folder, resume=True)):

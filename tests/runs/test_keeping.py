@@ -23,6 +23,7 @@ from society.core.errors import FolderInUseError, InputError, RunFolderError, St
 from society.core.types import Turn
 from society.runs import lease
 from society.runs.archive import MARK, archive_run, restore_run
+from society.runs.folder import RunFolder
 from society.runs.forgetting import forget_item
 from society.runs.locking import hold, is_running
 from society.runs.merging import merge_runs
@@ -373,3 +374,14 @@ def test_debates_that_remember_a_forgotten_question_are_listed(scenario: Make, t
     shown = {turn.id.item for turn in done.turns() if any(past.item == first for past in turn.recalls)}
     assert shown
     assert set(forget_item(done.folder, first).quoting) >= shown - {first}
+
+
+def test_new_runs_that_start_at_once_get_folders_of_their_own(
+    scenario: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = (RunFolder(scenario(TEXT), None, resume=False) for _ in range(2))
+    assert first.path == second.path
+    with first, second:
+        assert first.path != second.path
+        assert second.store.parent == second.path
