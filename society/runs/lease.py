@@ -227,8 +227,8 @@ class Holder:
         except FileNotFoundError:
             raise StoreError(
                 f"The folder {self._folder} was removed or moved while the run went on.",
-                "If it was moved, go on there: --resume --out NEW (Python: resume=True, out=NEW). What a removed folder "
-                "held is lost.",
+                "If it was moved, go on there: --resume --out NEW (Python: resume=True, out=NEW). What a removed "
+                "folder held is lost.",
             ) from None
         if self._number not in numbers or max(numbers) > self._number:
             raise StoreError(
