@@ -259,7 +259,7 @@ def fetch_from_hub(reference: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:
-        raise MissingExtraError(f"hf:{reference}", "huggingface-hub", "hf") from None
+        raise MissingExtraError(f"hf:{reference}", "huggingface-hub", remedy="pip install huggingface-hub") from None
     offline = not _knows_hub()  # the client would retry for half a minute
     try:
         parts = [part.as_posix() for part in split_parts(Path(name))]

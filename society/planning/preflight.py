@@ -139,8 +139,22 @@ class _Preflight:
                     missing = config.missing if self.offline else ""
                 if missing:
                     self._add(("backends", name, "model"), f"{missing} is not on this machine; {FETCH}")
+                if self.offline:
+                    self._check_libraries(name, config)
             except SocietyError as error:
                 self._add_error(("backends", name), error)
+
+    def _check_libraries(self, name: str, config: BackendConfig) -> None:
+        """Check that the libraries of a backend are installed, if it is opened on this machine."""
+        if self.society.scenario.executor.shares_runs:  # other machines open it
+            return
+        try:
+            with faults_of(config, "open", f"as the backend {name!r}"):
+                config.open()
+        except MissingExtraError as error:
+            self._add_error(("backends", name), error)
+        except SocietyError:  # this machine may have no GPU, and another one has it
+            return
 
     def _check_prices(self) -> None:
         """Check that the price of each backend is known if the scenario limits the dollars."""

@@ -130,7 +130,7 @@ def call(hub: FakeHub, folder: Path, *calls: list[str], **names: str) -> list[tu
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-@pytest.mark.needs("huggingface_hub")
+@pytest.mark.needs("huggingface_hub", "torch", "transformers", "peft", "accelerate")
 def test_the_hubs_client_fetches_what_a_scenario_pins(tmp_path: Path) -> None:
     task = "task={kind: dataset, name: gsm8k, limit: 2, revision: v1}"
     with fake_hub(REPOSITORIES) as hub:
@@ -215,6 +215,20 @@ def test_packages_that_are_not_installed_are_listed(
     assert "task: nothing to download" in said.out
     assert said.err.count("pip install 'society-of-models[encoder]'") == 2
     assert main(["check", path, *changes, "--offline"]) == 2
+
+
+@pytest.mark.parametrize("executor", ["local", "ray"])
+def test_the_libraries_of_a_backend_are_missed_where_it_is_opened(
+    tmp_path: Path, hub: Path, executor: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache(hub, "owner/away", {"config.json": "{}", "model.safetensors": ""})
+    monkeypatch.setattr("backends.hf.libraries.OLDEST", {"no_such_library": "1"})
+    path = scenario(tmp_path, "kind: hf, model: owner/away")
+    kind = f"executor={{kind: {executor}}}"
+    assert main(["check", path, "--set", kind]) == 0
+    status = main(["check", path, "--set", kind, "--offline"])
+    named = "The hf backend needs no_such_library" in capsys.readouterr().out
+    assert (status, named) == ((2, True) if executor == "local" else (0, False))
 
 
 def test_a_run_records_the_commits_that_it_used(tmp_path: Path, hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
