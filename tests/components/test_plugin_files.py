@@ -283,6 +283,47 @@ def test_a_corrected_plugin_goes_on_with_the_run(folder: Path, caplog: pytest.Lo
     assert later["plugins.py"] != json.loads(meta["plugins"])["plugins.py"]
 
 
+WHEEL = """\
+from typing import Literal
+
+from pydantic import model_validator
+from society.core.errors import FieldError, InputError
+from topologies.base import Topology
+from topologies.edges import connect
+
+
+class Wheel(Topology):
+    kind: Literal["wheel"] = "wheel"
+    hub: int = 0
+    spokes: list[int] = [1]
+
+    @model_validator(mode="after")
+    def _apart(self):
+        for i, spoke in enumerate(self.spokes):
+            if spoke == self.hub:
+                raise FieldError("leads back to the hub", ("spokes", i))
+        return self
+
+    def build(self, n, seed):
+        for i, spoke in enumerate(self.spokes):
+            if spoke >= n:
+                raise InputError("No such agent.", "Lower it.", below=("spokes", i))
+        return connect(n, ((self.hub, spoke) for spoke in self.spokes))
+"""
+
+
+@pytest.mark.parametrize(("last", "words"), [("9", "No such agent. Lower it."), ("0", "leads back to the hub")])
+def test_the_error_of_a_plugin_is_at_the_line_of_its_field(
+    folder: Path, capsys: pytest.CaptureFixture[str], last: str, words: str
+) -> None:
+    before = example("topology")[1].partition("phases:")[0]
+    topology = f"    topology:\n      kind: wheel\n      spokes:\n        - 1\n        - {last}\n"
+    scenario = f"{before}phases:\n  - name: debate\n    rounds: 2\n{topology}"
+    assert main(["check", *write(folder, WHEEL, scenario)]) == 2
+    place = f"mine.yaml:{scenario.count(chr(10))}:11: phases.debate.topology.spokes.1: "
+    assert place + words in capsys.readouterr().out
+
+
 def test_a_cluster_refuses_a_backend_that_its_workers_do_not_have(folder: Path) -> None:
     write(folder, *example("backend"))
     load_plugins("plugins.py")
