@@ -220,6 +220,11 @@ class File(LaidOutTask):
     def place(self) -> Place:
         return Place(self.path, Wanted(self.config, self.split), self.revision)
 
+    def locate(self, item: Item | None) -> tuple[str | int, ...]:
+        """Return the path of the data, or `read_as` if it is another format than that of the file's name."""
+        form = find_form(self.path) if isinstance(self.path, Path) else None
+        return super().locate(item) if self.read_as is None or form in (None, self.read_as) else ("read_as",)
+
     @property
     def shape(self) -> Shape:
         return Shape(self.read_as, self.rows, self.columns)

@@ -1,4 +1,4 @@
-"""Scenarios in block style with one mistake each: `check` reports it at the line of the very field, not of its block."""
+"""Mistakes in scenarios in block style: `check` reports each at the line of the very field, not of its block."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ roles:
       {{ now }} {{ question }} {{ instruction }}
       {% for m in memories %}{{ m.text }} {% endfor %}
   lesson:
-    prompt: What do you infer from all of these questions, and from your own answers to them? {% for m in memories %}{{ m.text }} {% endfor %}
+    prompt: |
+      What do you infer from all of these questions, and from your own answers to them?
+      {% for m in memories %}{{ m.text }} {% endfor %}
 agents:
   writer:
     count: 3
@@ -155,6 +157,17 @@ def d(right: str, wrong: str, words: str) -> tuple[str, str, str, str]:
     return DIARY, right, wrong, words
 
 
+ROWS = """\
+      rows:
+        - [0, 1, 0, 0]
+        §- [0, 1, 0]
+        - [0, 0, 0, 1]
+        - [1, 0, 0, 0]"""
+GENERATED = """\
+      kind: networkx
+      generator: gnm_random_graph
+      params:
+"""
 MISTAKES = [
     # a scenario, a part of its text, the mistake in its place (§ is before the line to name), and words of the report
     # the task and its files
@@ -167,12 +180,13 @@ MISTAKES = [
     e("  id: number", "  hide:\n    - number\n    §- solution", "no field 'solution'"),
     e("  id: number", "  where:\n    text: What is 2+2?\n    §level: easy", "no field 'level'"),
     e("  id: number", "  §where: {text: none}", "no row matches"),
+    e("  id: number", "  id: number\n  §read_as: json", "not JSON"),
     e("  id: number", "  §rows: data", "without it"),
     e("  id: number", "  §columns: [number, text, a, b, key]", "cells"),
     e("  id: number", "  answer:\n    §extract: [last_number]", "is wrong for 4 of 4"),
     d("      gold: 81", "      §gold: eighty one?", "no numbers"),
     d("      gold: 81", "      gold: 81\n      §id: first", "the id 'first'"),
-    d("    - question: What is 9 * 9?\n      gold: 81", "    - question: What is 6 * 7?\n      §gold: 40", "differ in the true"),
+    d("What is 9 * 9?\n      gold: 81", "What is 6 * 7?\n      §gold: 40", "differ in the true"),
     d("    equal: numeric", "    §equal: choice", "no letters"),
     # graphs
     e("    k: 2", "    §k: 4", "no agent has 4 others"),
@@ -183,11 +197,9 @@ MISTAKES = [
     e("    shuffle: true\n    redraw: [question]", "    §redraw: [question]", "needs `shuffle: true`"),
     e("    redraw: [question]", "    redraw:\n      - question\n    §seeed: 4", "did you mean 'seed'"),
     e("        - ties\n", "        §- {kind: star, center: 7}\n", "no agent number 7"),
-    e("    topology: teams", "    topology:\n      kind: matrix\n      rows:\n        - [0, 1, 0, 0]\n        §- [0, 1, 0]\n        "
-      "- [0, 0, 0, 1]\n        - [1, 0, 0, 0]", "row 1 has 3 columns"),
+    e("    topology: teams", f"    topology:\n      kind: matrix\n{ROWS}", "row 1 has 3 columns"),
     e("    topology: teams", "    topology:\n      kind: layered\n      §layers: [2, 3]", "add up to 5"),
-    e("    topology: teams", "    topology:\n      kind: networkx\n      generator: gnm_random_graph\n      params:\n        §edges: 4",
-      "no parameter 'edges'"),
+    e("    topology: teams", f"    topology:\n{GENERATED}        §edges: 4", "no parameter 'edges'"),
     e("    topology: teams", "    topology: teams\n    §window: 2", "`phases.teams.edges.window`"),
     # backends, the decision, metrics
     e("    context: 400", "    §context: 60", "leaves no token"),
