@@ -23,6 +23,13 @@ Question = tuple[str, str]
 """Identity of a question across runs: the item's id and its text."""
 
 
+_WITHOUT_RESULT = (
+    "NOT EXISTS (SELECT 1 FROM results AS r"
+    " WHERE r.iteration = turns.iteration AND r.item = turns.item AND r.sample = turns.sample)"
+)
+"""SQL that selects the turns of debates that have not ended."""
+
+
 @dataclass(frozen=True)
 class DebateRecord:
     """One finished debate: how it ended and every turn in it, in the order of phase, round and agent.
@@ -122,14 +129,12 @@ def load_unfinished(run: Run) -> list[DebateRecord]:
     """
     questions = {item.id: item for item in run.questions() or ()}
     helping = helpers_of(expand(run.scenario))
-    turns = [(debate, tuple(group)) for debate, group in groupby(run.turns(), key=_debate)]
-    ended = {*run.debates(), *run.debates("training")}  # after the turns: a debate may end between the two reads
     found = []
-    for debate, spoken in turns:
-        if debate not in ended and (item := questions.get(debate[1])) is not None:
+    for debate, group in groupby(run.turns(_WITHOUT_RESULT), key=_debate):
+        if (item := questions.get(debate[1])) is not None:
             decision = Decision(None, reason="not finished")
             result = ResultRow(*debate, "evaluation", item.question, item.gold, decision, False, {}, scored=False)
-            found.append(DebateRecord(result, spoken, helping))
+            found.append(DebateRecord(result, tuple(group), helping))
     return found
 
 
