@@ -6,9 +6,11 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -120,12 +122,18 @@ def kill_monitor() -> None:
 
 @contextmanager
 def without_handlers() -> Iterator[None]:
-    """Let Ray set no handler of SIGTERM, which would end the process at once: the run's handler stops it gracefully."""
+    """Keep the handler of SIGTERM, which stops a run gracefully, while Ray starts.
+
+    Ray's handler in Python would end the process at once. Ray's core installs another one past Python, which would
+    abort the process three seconds after the signal. So the handler is set again afterwards.
+    """
     from ray._private import utils
 
-    before = utils.set_sigterm_handler
+    before, handler = utils.set_sigterm_handler, signal.getsignal(signal.SIGTERM)
     utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
         utils.set_sigterm_handler = before
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)

@@ -150,6 +150,16 @@ def test_two_signals_stop_at_once(speak: Callable[..., Speaking]) -> None:
     assert contents(speaking.out)["turns"] == []
 
 
+@pytest.mark.slow
+def test_replies_may_take_longer_than_the_handler_of_rays_core_waits(speak: Callable[..., Speaking]) -> None:
+    """That handler, which Ray installs past Python, aborts the process three seconds after SIGTERM."""
+    speaking = speak(AT_ONCE, "backends.scripted.delay=5")
+    speaking.process.send_signal(signal.SIGTERM)
+    code, said = speaking.end()
+    assert (code, "--resume" in said) == (143, True)
+    assert len(contents(speaking.out)["turns"]) == AT_ONCE
+
+
 def test_an_interrupted_start_of_ray_keeps_the_handlers_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
