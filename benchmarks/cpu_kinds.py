@@ -37,18 +37,20 @@ class Kind:
     switches: str
     torch: str
     onednn: str
+    mkl: str
     dtypes: tuple[str, ...] = ("float32",)
 
 
 KINDS = {
-    "bf16": Kind("bfloat16 in hardware", "GGML_NATIVE", "avx512", "", ("float32", "bfloat16")),
+    "bf16": Kind("bfloat16 in hardware", "GGML_NATIVE", "avx512", "", "", ("float32", "bfloat16")),
     "avx512": Kind(
         "AVX-512 without bfloat16",
         "GGML_AVX2, GGML_FMA, GGML_F16C, GGML_BMI2, GGML_AVX512, GGML_AVX512_VBMI, GGML_AVX512_VNNI",
         "avx512",
         "AVX512_CORE_VNNI",
+        "AVX512",
     ),
-    "avx2": Kind("AVX2 alone", "GGML_AVX2, GGML_FMA, GGML_F16C, GGML_BMI2", "avx2", "AVX2"),
+    "avx2": Kind("AVX2 alone", "GGML_AVX2, GGML_FMA, GGML_F16C, GGML_BMI2", "avx2", "AVX2", "AVX2"),
 }
 
 
@@ -99,7 +101,7 @@ def run(name: str, work: str, repetition: int, folders: dict[str, str | None]) -
     path = os.pathsep.join(filter(None, [folders[name], str(RESULT.parents[2])]))
     settings = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ATEN_CPU_CAPABILITY": kind.torch}
     if kind.onednn:
-        settings["ONEDNN_MAX_CPU_ISA"] = kind.onednn
+        settings |= {"ONEDNN_MAX_CPU_ISA": kind.onednn, "MKL_ENABLE_INSTRUCTIONS": kind.mkl}
     command = [sys.executable, __file__, "--child", name, work, str(repetition)]
     output = subprocess.run(command, env=os.environ | settings, check=True, stdout=subprocess.PIPE, text=True).stdout
     found: dict[str, float] = json.loads(output.splitlines()[-1])
@@ -130,9 +132,9 @@ def write(speeds: dict[str, dict[str, list[float]]], options: argparse.Namespace
         f"{options.repetitions} repetitions, kinds and ways interleaved; ratios are medians of each repetition's.",
         "",
         "**One machine stood in for all three**, by builds of llama.cpp with fewer instructions, and by "
-        "ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA for torch. Real processors of these kinds also differ in clock, "
-        "caches and memory, so absolute speeds are not theirs. `The library` is llama.cpp alone: full batches in the "
-        "middle of a reply, without sampling, prompts and waiting.",
+        "ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL_ENABLE_INSTRUCTIONS for torch. Real processors of these kinds "
+        "also differ in clock, caches and memory, so absolute speeds are not theirs. `The library` is llama.cpp alone: "
+        "full batches in the middle of a reply, without sampling, prompts and waiting.",
         "",
         f"Machine: {describe_machine()}",
         "",
@@ -152,7 +154,7 @@ def write(speeds: dict[str, dict[str, list[float]]], options: argparse.Namespace
                 f"{'' if share is None else f'{share:.0%}'} |"
             )
             if what == "ours":
-                ratios[f"{group}, {KINDS[name].name}"] = (round(ratio, 2), 1.0)
+                ratios[f"{group} in a batch, {KINDS[name].name}"] = (round(ratio, 2), 1.0)
     record("cpu_kinds.py", ratios)
     switches = [f"- {kind.name}: {kind.switches}" for kind in KINDS.values()]
     return "\n".join([*lines, "", "Switches of llama.cpp's builds:", "", *switches, ""])

@@ -5,7 +5,8 @@ the same weights, in one run: three agents, two rounds, questions of a GSM8K fil
 loop is one `create_chat_completion` after another. The server is that of the `xllamacpp` wheel. The bound is the time
 that the library alone needs for the same work: every prompt token that our caches did not hold, in prompts as long
 and as deep as ours, and every drawn token in full batches at the mean depth. The bound includes no sampling and no
-waiting, and uses the faster way to divide the cores.
+waiting, and uses the faster way to divide the cores. The backends `hf` and, where vLLM is
+installed, `vllm` play the same debates on the same weights in bfloat16; nothing is claimed of them.
 
     python benchmarks/llama_debate.py FOLDER/gsm8k/test.jsonl     # about half an hour on two idle cores
 
@@ -34,12 +35,15 @@ from llama_rivals import Clock, Naive, Server, write_random_lora
 from machine import describe_machine
 
 from backends.base import Backend
+from backends.hf import HuggingFace
 from backends.llama_cpp import native
 from backends.llama_cpp.convert import prepare_weights
 from backends.llama_cpp.jobs import Generation
 from backends.llama_cpp.threads import ThreadTuner
 from backends.models.find import find_model
 from backends.models.gguf_file import check_gguf
+from backends.vllm import VLLM
+from society.core.errors import MissingExtraError
 from society.core.types import Item, Turn
 from society.planning.demand import fit_backends
 from society.runs.opening import open_backends
@@ -178,6 +182,13 @@ class Bench:
         backend = Server(self.model, slots, self.context(society), self.options.threads)
         return asyncio.run(open_and_play(society, items, backend, {}))
 
+    def other(self, repetition: int, kind: type[HuggingFace]) -> Cost:
+        """Run a backend for weights in safetensors, which are the same in bfloat16."""
+        society, items = self.society(repetition, self.options.debates)
+        rows, context = min(self.options.slots, self.options.debates * AGENTS), self.context(society)
+        config = kind.model_validate({"dtype": "bfloat16", "device": "cpu", "batch": rows, "context": context})
+        return asyncio.run(open_and_play(society, items, config.open(), {}))
+
     def context(self, society: Society) -> int:
         """Return the number of tokens of a prompt and its answer."""
         return society.scenario.backends["local"].context_tokens() or 2048
@@ -268,7 +279,7 @@ async def play(society: Society, items: list[Item], backend: Backend, adapters: 
     cost = Cost()
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "bench.sqlite") as store:
         task = society.scenario.task
-        speaker = Speaker({"local": backend}, adapters, store, society.scenario.seed, task.parse, cost.note)
+        speaker = Speaker({"local": backend}, adapters, store, society.scenario.seed, task.parse, cost.record)
         start = time.perf_counter()
         await simulate(society, task, items, speaker, lambda result: None)
         cost.seconds = time.perf_counter() - start
@@ -315,7 +326,18 @@ def one_run(bench: Bench, repetition: int, everything: bool, options: argparse.N
         rows["ours, reproducible"] = bench.ours(repetition, exact=True)
         for slots in options.server:
             rows[f"llama.cpp server, {slots} slots"] = bench.server(repetition, slots)
+        rows["transformers"] = bench.other(repetition, HuggingFace)
+        if has_vllm():
+            rows["vLLM"] = bench.other(repetition, VLLM)
     return rows
+
+
+def has_vllm() -> bool:
+    """Return whether vLLM is installed."""
+    try:
+        return bool(VLLM().engine().find_program())
+    except MissingExtraError:
+        return False
 
 
 def load_results() -> dict[str, dict[str, list[Cost]]]:
