@@ -21,6 +21,7 @@ from society.core.atomic import atomic_write
 from society.core.errors import BackendError, InputError, MissingExtraError
 from society.core.hashing import hash_file
 from society.core.hub_cache import commit_of, find_snapshot
+from society.core.paths import is_revision
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +86,14 @@ def split_pin(name: str) -> tuple[str, str]:
     Raises `InputError` for a name that no model of the hub can have.
     """
     repo, _, revision = name.removeprefix("hf:").partition("@")
-    if not _HUB_NAME.fullmatch(repo) or ".." in repo or "--" in repo:
+    revision = revision or "main"
+    if not _HUB_NAME.fullmatch(repo) or ".." in repo or "--" in repo or not is_revision(revision):
         raise InputError(
-            f"{repo!r} is no hub id.",
+            f"{name.removeprefix('hf:')!r} is no hub id.",
             "Write OWNER/NAME, such as Qwen/Qwen3-0.6B, hf:OWNER/REPO:FILE.gguf, or the path of a model folder or "
             ".gguf file.",
         )
-    return repo, revision or "main"
+    return repo, revision
 
 
 def find_model(model: str) -> Path:

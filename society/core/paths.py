@@ -4,7 +4,7 @@
     ModelPath        a model of a scenario: a path, or a reference such as pypi:PACKAGE
     HubModel         the same, or a model's name on the hub: OWNER/NAME
     DataPath         a data file or folder, or a data set of the hub: hub:OWNER/NAME
-    Revision         a branch, a tag or a commit of the hub
+    Revision         a branch, a tag or a commit of the hub; `is_revision` checks the name
     allow_folders    the validation context of a scenario that may read these folders
     stored_in        the validation context of the scenario stored in a run's folder: no file is opened
     run_folders      the validation context of a stored scenario whose files are to be opened
@@ -188,8 +188,13 @@ def _hub_model(name: str, info: ValidationInfo) -> str:
     return _model(name, info)
 
 
+def is_revision(name: str) -> bool:
+    """Return whether a branch, a tag or a commit may have this name, which leads to no file elsewhere."""
+    return ".." not in name and _REVISION.fullmatch(name) is not None
+
+
 def _revision(name: str) -> str:
-    if not _REVISION.fullmatch(name) or ".." in name:
+    if not is_revision(name):
         raise ValueError("is no revision of the hub; write a branch, a tag or a commit, such as main or 7ae557604adf")
     return name
 

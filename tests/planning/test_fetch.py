@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from backends.models.find import find_commit
 from backends.models.hub_model import is_whole
 from society.cli import main
+from society.core.errors import InputError
 from society.runs.run import Run
 from tests.planning.fake_hub import FakeHub, fake_hub
 
@@ -180,6 +182,13 @@ def test_what_the_hub_does_not_have_is_an_input_error_with_the_reason(tmp_path: 
         assert reason in said, said
     assert "--revision v9" in found[1][1]
     assert "backends.m: downloaded" in found[4][1], "what fails does not stop the others"
+
+
+@pytest.mark.parametrize("name", ["owner/x@../../x", "owner/x@a@b", "owner/x@a b", "a/b/c", "a--b/c", "", "owner/"])
+def test_a_name_that_no_model_of_the_hub_can_have_is_refused(name: str) -> None:
+    for find in (is_whole, find_commit):
+        with pytest.raises(InputError, match="is no hub id"):
+            find(f"hf:{name}")
 
 
 @pytest.mark.parametrize("revision", ["../main", "/main", "a b", "main:x", "", "refs/../../x"])
