@@ -112,14 +112,15 @@ def template_variables(source: str) -> frozenset[str]:
     A variable that it also sets must be tested or have a default: others are read after they are set in some branch.
     """
     from jinja2 import nodes
-    from jinja2.meta import find_undeclared_variables
+
+    from society.core.templating.prompts import find_free_names
 
     tree = chat_environment().parse(source)
     names = list(tree.find_all(nodes.Name))
     tested = [*tree.find_all(nodes.Test), *(f for f in tree.find_all(nodes.Filter) if f.name in ("default", "d"))]
     optional = {node.node.name for node in tested if isinstance(node.node, nodes.Name)}
     assigned = {name.name for name in names if name.ctx == "store"}
-    return frozenset(find_undeclared_variables(tree) - (assigned - optional))
+    return frozenset(find_free_names(tree) - (assigned - optional))
 
 
 def fill_chat_template(template: Template, **variables: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import meta
+from jinja2.compiler import CodeGenerator
 
 from society.core.errors import SocietyError
 from society.core.problems import find_near
@@ -117,7 +118,22 @@ def parse_template(source: str) -> Any:
     return _ENVIRONMENT.parse(source)
 
 
+class _Tracking(meta.TrackingCodeGenerator):
+    """A generator that records free names, and computes no constants: some raise errors, such as `[][0].x`."""
+
+    def __init__(self, environment: jinja2.Environment) -> None:
+        CodeGenerator.__init__(self, environment, "<introspection>", "<introspection>", optimized=False)
+        self.undeclared_identifiers: set[str] = set()
+
+
+def find_free_names(tree: Any) -> set[str]:
+    """Return the names in a syntax tree that the template does not define."""
+    tracking = _Tracking(tree.environment)
+    tracking.visit(tree)
+    return tracking.undeclared_identifiers
+
+
 @lru_cache(maxsize=1024)
 def find_variables(source: str) -> frozenset[str]:
     """Return the variables that a template uses. Raises like `parse_template`."""
-    return frozenset(meta.find_undeclared_variables(parse_template(source)))
+    return frozenset(find_free_names(parse_template(source)))

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
 
 from society.core.problems import Place, Problem, find_near, make_problem, show
-from society.core.templating.prompts import list_filters, list_tests, parse_template
+from society.core.templating.prompts import find_free_names, list_filters, list_tests, parse_template
 from society.scenario.checks.variables import VARIABLES
 from society.scenario.members import members
 from society.scenario.models.scenario import Scenario
@@ -19,6 +19,8 @@ from society.scenario.reading.tree import Steps, find_node, write_path
 
 _BRACED = re.compile(r"(?<!\{)\{\s*([A-Za-z_]\w*)((?:\.\w+|\[[^\[\]{}]*\])*)\s*\}(?!\})")
 """Matches a name in single braces, as in Python's format texts, with its attributes."""
+_SPACED = re.compile(r"\{ +%|% +\}|\{ +\{ *\w+ *\} *\}")
+"""Matches the beginning or the end of a tag that a space has spoiled."""
 _TAG = re.compile(r"\{%-?\s*(\w+)")
 _BLOCKS = frozenset(["for", "if", "macro", "call", "filter", "block", "raw", "with", "autoescape", "trans"])
 """Tags of blocks that have an end."""
@@ -106,6 +108,11 @@ def _check_braces(tree: nodes.Template, node: Node, path: str) -> Iterator[Probl
         meant = VARIABLES.get(name, "its value")
         message = f"{{{name}}} is shown as it is written, not as {meant}; write {{{{ {name} }}}}"
         yield make_problem(line_of(node, line, name), path, message, level="warning")
+    for text in tree.find_all(nodes.TemplateData):
+        for match in _SPACED.finditer(text.data):
+            line = text.lineno + text.data[: match.start()].count("\n")
+            message = f"{match[0]!r} is shown as it is written, not read as a tag; remove the space in it"
+            yield make_problem(line_of(node, line, match[0]), path, message, level="warning")
     for line in _leftovers(tree):
         message = "a brace is left over after the tag and shown as it is written; remove it"
         yield make_problem(line_of(node, line, "}}}"), path, message, level="warning")
@@ -127,7 +134,7 @@ def _leftovers(tree: nodes.Template) -> Iterator[int]:
 def _check_variables(tree: nodes.Template, node: Node, path: str, texts: Mapping[str, str]) -> Iterator[Problem]:
     """Yield names that are no variable. `texts` are names of the scenario, which need quotation marks."""
     free = (
-        (meta.find_undeclared_variables(tree) | {"self"})  # `self` is of Jinja2, for templates that extend others
+        (find_free_names(tree) | {"self"})  # `self` is of Jinja2, for templates that extend others
         - set(VARIABLES)
         - set(tree.environment.globals if tree.environment else ())
     )

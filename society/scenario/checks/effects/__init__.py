@@ -65,4 +65,5 @@ def check_effects(scenario: Scenario, root: Node) -> list[Problem]:
     except ComponentError as error:
         found.append(Finding((), f"{error.cause} {error.remedy}", "error"))
     effects = [problem_at(root, steps, message, key=key, level=level) for steps, message, level, key in found]
-    return [*effects, *prompts]
+    reported = {problem.path for problem in effects if problem.path.startswith("phases")}
+    return [*effects, *(problem for problem in prompts if problem.path not in reported)]

@@ -204,7 +204,7 @@ class Expressions:
             truth = compare(left, "eq", right.item or UNKNOWN) if right.most != 0 else frozenset((False,))
             truth = truth if truth == {False} else EITHER
             if left.literal and not right.literal:
-                self._record((id(node), index), node, operand.expr, "eq", left, right.item or UNKNOWN, truth)
+                self._record((id(node), index), node, operand.expr, "contains", left, right.item or UNKNOWN, truth)
             return truth if operand.op == "in" else frozenset(not one for one in truth)
         if inside and right.kind == "record":
             return compare(left, operand.op, Value("record", [tuple(right.fields)])) if right.fields else EITHER
@@ -328,6 +328,8 @@ class Expressions:
             whole = self.value(node.node.node)
             if whole.kind in ("text", "record", "list") and node.node.attr in (filters.attributes(whole) or ()):
                 return filters.call(self, node, whole, node.node.attr, given)
+            self._part(node.node, whole, node.node.attr)
+            return UNKNOWN
         self.value(node.node)
         is_range = isinstance(node.node, nodes.Name) and node.node.name == "range"
         return listed(NUMBER) if is_range else UNKNOWN

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from jinja2 import nodes
+
 from society.components.facts import listing
 from society.core.problems import Problem, find_near, make_problem, show
 from society.core.templating.prompts import find_variables, parse_template
@@ -22,6 +24,10 @@ from society.scenario.models.scenario import Scenario
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, problem_at, write_path
 
+MOST_PLACES = 20_000
+"""Maximum number of places at which templates are walked through."""
+MOST_STEPS = 3_000_000
+"""Maximum number of nodes of a template times its places."""
 SIMILAR = 0.8
 """Minimum similarity of a name to an existing one at which it is taken for a misspelling."""
 EMPTY = {
@@ -49,7 +55,10 @@ WORDS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=
 def check_prompts(flow: Flow, root: Node, items: Sequence[Item] | None = None) -> list[Problem]:
     """Return the problems of all prompts. `items` are the questions, if they are known."""
     places: dict[str, list[PromptPlace]] = defaultdict(list)
-    for place in find_places(flow, items):
+    for number, place in enumerate(find_places(flow, items)):
+        if number == MOST_PLACES:
+            message = f"are used at more than {MOST_PLACES:,} different places, so their conditions are not checked"
+            return [problem_at(root, ("roles",), message, key=True, level="warning")]
         places[place.role].append(place)
     templates: dict[str, _Template] = {}
     for role, own in places.items():
@@ -80,8 +89,15 @@ class _Template:
     def check(self, source: str) -> Iterator[Problem]:
         """Yield the problems of the template."""
         tree, log = parse_template(source), Log()
-        for place in self.places:
-            Walk(tree, place.variables, log)
+        if sum(1 for _ in tree.find_all(nodes.Node)) * len(self.places) > MOST_STEPS:
+            yield self._problem(1, "", "is too long for its conditions to be checked at all its places", error=False)
+            return
+        try:
+            for place in self.places:
+                Walk(tree, place.variables, log)
+        except RecursionError:
+            yield self._problem(1, "", "is nested too deeply for its conditions to be checked", error=False)
+            return
         yield from map(self._report, log.faults.values())
         for used in log.used.values():
             yield from self._check_used(used)
@@ -163,17 +179,22 @@ class _Template:
         text = stated if isinstance(stated, str) else str(stated)
         yield self._problem(compared.node.lineno, text, message, typo, suggestion=near)
 
-    @staticmethod
-    def _is_empty_condition(compared: Compared, exists: bool) -> bool:
-        """Return whether a comparison that always holds is likely a mistake."""
-        if compared.name in ("eq", "in", "startswith", "endswith"):
-            return compared.other and not compared.listed
+    def _is_empty_condition(self, compared: Compared, exists: bool) -> bool:
+        """Return whether a comparison that always holds is likely a mistake.
+
+        The last of several branches may hold wherever the others do not.
+        """
+        if compared.name in ("eq", "in", "contains", "startswith", "endswith"):
+            elsewhere = {one for place in self.places for one in place.options(compared.subject.source)}
+            return compared.other and not compared.listed and len(elsewhere) <= len(compared.options)
         return not exists or compared.subject.kind == "number"
 
     @staticmethod
     def _show(compared: Compared) -> str:
         """Return the comparison as text, as far as it is simple."""
         subject, literal = compared.written or "the value", show(compared.literal)
+        if compared.name == "contains":
+            return f"`{literal} in {subject}`"
         if compared.name in WORDS:
             return f"`{subject} {WORDS[compared.name]} {literal}`"
         return f"`{subject}.{compared.name}({literal})`"

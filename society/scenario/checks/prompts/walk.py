@@ -88,6 +88,8 @@ class Walk(Expressions):
     def _check_loop(self, node: nodes.For, name: str) -> None:
         """Record a loop over messages that shows nothing of them."""
         over = node.iter.name if isinstance(node.iter, nodes.Name) else ""
+        if any(True for _ in node.find_all((nodes.Assign, nodes.Call))):
+            return
         used = {found.name for part in node.body for found in part.find_all(nodes.Name)}
         if over in ("heard", "own", "memories", "candidates", "choices") and not used & {name, "loop", over}:
             part = {"choices": "", "candidates": ".answer"}.get(over, ".text")

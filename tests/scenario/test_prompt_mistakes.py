@@ -1,0 +1,233 @@
+"""Mistakes in prompts and conditions: found by `check` at their line, with a remedy. What is meant is left alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from society.core.problems import Problem
+from society.planning.preflight import check as check_all
+from society.scenario import check_scenario
+
+DEBATE = """\
+version: 1
+name: trial
+task: {kind: file, path: quiz.csv, question: text, gold: key, choices: [a, b, c]}
+backends:
+  local: {kind: scripted, rules: [{say: "The answer is (B). Confidence: 80%"}]}
+vars: {tone: polite}
+roles:
+  debater:
+    system: >
+      You are {{ name }}, a {{ persona.job }} with
+      {{ persona.years }} years of practice. Be {{ vars.tone }}.
+    prompt: |
+      {% if phase == "opening" %}
+      Answer alone.
+      {% elif round == 1 %}
+      Read the others.
+      {% endif %}
+      {% for message in heard %}
+      {{ loop.index }}. {{ message.sender }} in round {{ message.round }}: {{ message.text }}
+      {% endfor %}
+      {{ question }}
+      {% for choice in choices %}{{ choice }} {% endfor %}
+      On {{ item.topic }}. {{ instruction }}
+      HERE
+  critic:
+    confidence: stated
+    prompt: |
+      {% if candidates %}{{ candidates | map(attribute="answer") | join(", ") }}{% endif %}
+      {% for m in heard %}{{ m.text }} {% endfor %}
+      {{ question }} How sure are you?
+      THERE
+  chair: {choices: [AGAIN, DONE], prompt: "{{ question }} {% for m in heard %}{{ m.text }} {% endfor %}"}
+agents:
+  debater: {count: 3, role: debater, persona: [{job: judge, years: 3}, {job: nurse, years: 9}, {job: cook, years: 1}]}
+  critic: {role: critic}
+  chair: {role: chair}
+phases:
+  - {name: opening, agents: [debater]}
+  - {name: attack, agents: [critic], reads: [debater]}
+  - name: rebuttal
+    agents: [debater]
+    reads: [critic]
+    topology: complete
+    rounds: 3
+    stop: [{kind: answer, answer: B, share: 1}]
+  - name: verdict
+    agents: [chair]
+    reads: [debater]
+    when: [disagreement]
+    stop: [{kind: verdict, agent: chair, says: done, ends: debate}]
+decision: {kind: weighted, voters: [debater, critic]}
+sampling: {temperature: 0.7, max_tokens: 60}
+"""
+MISTAKES = [
+    # the text, the mistake in its place, and words of the problem
+    ('phase == "opening"', 'phase == "openning"', "did you mean 'opening'"),
+    ('phase == "opening"', 'phase == "verdict"', "never holds: where the template is used"),
+    ('phase == "opening"', 'phase in ["opening", "rebutal"]', "did you mean 'rebuttal'"),
+    ('phase == "opening"', 'phase == "opening" or "rebuttal"', "alone always holds"),
+    ('phase == "opening"', "phase == opening", 'write "opening" in quotation marks'),
+    ('phase == "opening"', 'phase == "opening" and round == 2', "never holds"),
+    ('phase == "opening"', 'name == "debater"', "is a group, whose agents are 'debater-1'"),
+    ('phase == "opening"', 'role == "critic"', "it is 'debater'"),
+    ('phase == "opening"', 'persona.job == "nurs"', "did you mean 'nurse'"),
+    ('phase == "opening"', 'item.topic == "animal"', "did you mean 'animals'"),
+    ("round == 1", 'round == "1"', "remove the quotation marks"),
+    ("round == 1", "round == 4", "rounds count from 1 to 3"),
+    ("round == 1", "round > 0", "always holds: rounds count from 1"),
+    ("round == 1", 'phase == "opening"', "another condition around it or before it"),
+    ("round == 1", "heard == []", "write {% if not heard %}"),
+    ("round == 1", "question is none", "never equals None"),
+    ("{{ persona.years }}", "{{ persona.year }}", "did you mean 'years'"),
+    ("{{ vars.tone }}", "{{ vars.tune }}", "did you mean 'tone'"),
+    ("{{ vars.tone }}", "{{ vars.tone }}}", "a brace is left over"),
+    ("{{ vars.tone }}", "{ { vars.tone } }", "is shown as it is written"),
+    ("{{ loop.index }}", "{{ loop.idx }}", "did you mean 'index'"),
+    ("{{ message.sender }}", "{{ message.name }}", "has no field 'name'"),
+    ("{{ message.sender }}", "{message.sender}", "write {{ message.sender }}"),
+    ("{{ message.text }}", "{{ message }}", "in Python's form"),
+    ("{{ item.topic }}", "{{ item.topics }}", "did you mean 'topic'"),
+    ("{{ choice }} ", "{{ choice.text }} ", "a text has no 'text'"),
+    ("for choice in choices", "for choice in question", "is a text, so the loop takes place for each letter"),
+    ("for choice in choices", "for i, choice in choices", "is one value"),
+    ("HERE", "{{ heard }}", "{{ one.text }}"),
+    ("HERE", "{{ heard.text }}", "is a list"),
+    ("HERE", "{{ heard | map('text') | join }}", "there is no filter 'text'"),
+    ("HERE", "{{ heard | join }}", "joins records"),
+    ("HERE", "{{ choices }}", "join"),
+    ("HERE", '{{ "question" }}', "remove the quotation marks"),
+    ("HERE", "{{ summary }}", "set `edges: {show: summary}`"),
+    ("HERE", "{{ sender }}", "set `on_edges`"),
+    ("HERE", "{{ now }}", "set `clock`"),
+    ("HERE", "{{ memories[0].text }}", "set `memory"),
+    ("HERE", "{% for m in heard %}{{ m.confidence }}{% endfor %}", None),
+    ("HERE", "{{ question.upper }}", "write upper()"),
+    ("HERE", "{% if not heard %}{{ heard[0].text }}{% endif %}", "the condition around it"),
+    ("HERE", "{% for m in heard %}Another agent said: {% endfor %}", "shows nothing of `m`"),
+    ("HERE", '{% for m in heard %}{% if m.sender == "crittic" %}!{% endif %}{% endfor %}', "'critic'"),
+    ("HERE", '{% for m in heard %}{% if m.answer == "b" %}!{% endif %}{% endfor %}', "did you mean 'B'"),
+    ("HERE", "{% for m in heard %}{% if m.confidence and m.confidence > 50 %}!{% endif %}{% endfor %}", "from 0 to 1"),
+    ("HERE", "{% if heard | length > 9 %}Many.{% endif %}", "never holds"),
+    ("THERE", "{{ readers | join }}", "nobody reads these agents"),
+    ("THERE", "{{ own[-1].text if own }} {{ outcome.right }}", "only roles of `memory`"),
+    ("answer: B", "answer: dog", "answers are the letters of options; write B"),
+    ("answer: B", "answer: D", "allowed: A, B, C"),
+    ("says: done", "says: finished", "agents choose from 'AGAIN', 'DONE'"),
+]
+MEANT = [
+    '{% if phase == "opening" %}a{% elif phase == "rebuttal" %}b{% else %}c{% endif %}',
+    "{% if round == 1 %}a{% elif round == 2 %}b{% else %}c{% endif %}",
+    "{% if round < rounds %}go on{% else %}end{% endif %}",
+    "{% if round is odd %}pro{% else %}con{% endif %}",
+    '{% if name == "debater-1" or name.endswith("-2") %}lead{% endif %}',
+    "{% if heard %}{{ heard[0].text }}{% else %}Nobody.{% endif %}",
+    "{% if not heard %}Nobody yet.{% endif %}",
+    '{% for m in heard if m.sender == "critic" %}{{ m.text }}{% endfor %}',
+    '{% for m in heard | selectattr("sender", "equalto", "critic") %}{{ m.text }}{% endfor %}',
+    '{% for s, ms in heard | groupby("sender") %}{{ s }}: {{ ms[0].text }}{% endfor %}',
+    "{% set ns = namespace(n=0) %}{% for m in heard %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+    "{% macro show(m) %}{{ m.sender }}: {{ m.text }}{% endmacro %}{% for m in heard %}{{ show(m) }}{% endfor %}",
+    "{% if persona is mapping %}{{ persona.job }}{% endif %}",
+    "{% if vars.depth is defined %}{{ vars.depth }}{% endif %}{{ vars.depth | default('') }}",
+    "{{ vars.get('depth') or '' }}",
+    '{% if "depth" in vars %}{{ vars.depth }}{% endif %}',
+    "{% if summary %}{{ summary }}{% endif %}{{ memories or 'nothing' }}",
+    "{{ (own | last).text if own }} {% for turn in own[-2:] %}{{ turn.round }}: {{ turn.text }}{% endfor %}",
+    '{"answer": {"letter": "{{ name }}"}} \\boxed{ {{ round }} } {{ ["a", "b", "c"][round - 1] }}',
+    '{% set side = "pro" if name == "debater-1" else "con" %}{% if side == "pro" %}x{% endif %}',
+    "{% for m in heard %}{{ m.confidence if m.confidence is not none }}{{ m.answer or 'nothing' }}{% endfor %}",
+]
+REMOVED = [
+    # the lines that are missing, what is left, and words of the problem
+    ("      {% for m in heard %}{{ m.text }} {% endfor %}\n      {{ question }} How", "      How", "`heard`"),
+    ("How sure are you?", "", "ask for one in the prompt"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prompts")
+    (path / "quiz.csv").write_text(
+        "text,key,a,b,c,topic\nWhich?,A,red,blue,green,colours\nWhat?,B,cat,dog,cow,animals\nWho?,C,Al,Bo,Cy,people\n"
+    )
+    return path
+
+
+def check(folder: Path, text: str) -> list[Problem]:
+    path = folder / "s.yaml"
+    path.write_text(re.sub(r"\b(HERE|THERE)\b", "", text))
+    return check_all(path)
+
+
+@pytest.mark.parametrize("line", ["", *MEANT])
+def test_a_prompt_that_is_meant_has_no_problem(folder: Path, line: str) -> None:
+    assert [str(problem) for problem in check(folder, DEBATE.replace(" HERE", f" {line}"))] == []
+
+
+@pytest.mark.parametrize(("right", "wrong", "words"), MISTAKES, ids=[wrong for _, wrong, _ in MISTAKES])
+def test_a_mistake_in_a_prompt_is_found_at_its_line(folder: Path, right: str, wrong: str, words: str | None) -> None:
+    place = re.search(rf"(?<!\w){re.escape(right)}", DEBATE)
+    assert place
+    text, line = DEBATE[: place.start()] + wrong + DEBATE[place.end() :], DEBATE[: place.start()].count("\n") + 1
+    found = [str(problem) for problem in check(folder, text) if problem.line == line]
+    assert any(words in problem for problem in found) if words else not found, found
+
+
+@pytest.mark.parametrize(("right", "wrong", "words"), REMOVED)
+def test_what_a_prompt_lacks_is_found_at_the_prompt(folder: Path, right: str, wrong: str, words: str) -> None:
+    assert right in DEBATE
+    problems = check(folder, DEBATE.replace(right, wrong))
+    line = DEBATE.splitlines().index("    confidence: stated") + 2
+    assert any(problem.line == line and words in str(problem) for problem in problems)
+
+
+def test_a_comparison_has_the_column_of_its_literal(folder: Path) -> None:
+    """The place is exact in literal, folded and quoted texts, and in a text that an alias repeats."""
+    line = DEBATE.splitlines().index('      {% if phase == "opening" %}') + 1
+    [problem] = check(folder, DEBATE.replace('"opening" %}', '"opnening" %}'))
+    assert (problem.line, problem.column) == (line, 23)
+    folded = DEBATE.replace("{{ persona.years }}", "{% if persona.years > 70 %}old{% endif %}")
+    [problem] = [problem for problem in check(folder, folded) if "never holds" in problem.message]
+    assert (problem.line, problem.column) == (11, folded.splitlines()[10].index("70") + 1)
+    quoted = DEBATE.replace('{{ m.text }} {% endfor %}"}', '{{ m.txet }} {% endfor %}"}')
+    [problem] = check(folder, quoted)
+    assert quoted.splitlines()[problem.line - 1][problem.column - 1 :].startswith("txet")
+    assert problem.level == "error"
+
+
+ROLES = {"a": "{% if role == 'a' %}x{% else %}y{% endif %} {{ question }}", "b": "{{ question }} z"}
+
+
+def test_a_template_of_several_roles_may_compare_roles() -> None:
+    """Roles with one template are checked together, and a template of a base file may name phases of other files."""
+    data = {
+        "version": 1,
+        "name": "roles",
+        "task": {"kind": "capitals", "limit": 2},
+        "backends": {"only": {"kind": "scripted"}},
+        "roles": {name: {"prompt": ROLES["a"]} for name in "ab"},
+        "agents": {"one": {"role": "a"}, "two": {"role": "b"}},
+        "phases": [{"name": "only"}],
+    }
+    assert check_scenario(data) == []
+    data["roles"] = {name: {"prompt": prompt} for name, prompt in ROLES.items()}
+    assert ["always holds" in problem.message for problem in check_scenario(data)] == [True]
+
+
+def test_a_base_file_may_name_phases_that_a_scenario_lacks(tmp_path: Path) -> None:
+    base = DEBATE.replace("{kind: file, path: quiz.csv, question: text, gold: key, choices: [a, b, c]}", "capitals")
+    (tmp_path / "base.yaml").write_text(base)
+    path = tmp_path / "s.yaml"
+    path.write_text("extends: base.yaml\nphases: [{name: alone, agents: [debater]}]\ndecision: majority\n")
+    assert not [str(problem) for problem in check_scenario(path) if "holds" in problem.message]
+
+
+def test_constants_that_fail_do_not_end_the_check() -> None:
+    from society.core.templating.prompts import find_variables
+
+    assert find_variables("{% if [(1 if [][0] else 2)] %}{{ question }}{% endif %}") == {"question"}
