@@ -79,7 +79,10 @@ class _Preflight:
         items = self._load_items()
         if items is not None:
             self._check_choices(items.evaluation)
-            self._check_variables(items.every)
+            try:
+                self._check_variables(items.every)
+            except SocietyError as error:
+                self._add_error((), error)
             self._check_prompts(items)
         return self.problems
 

@@ -231,3 +231,31 @@ def test_constants_that_fail_do_not_end_the_check() -> None:
     from society.core.templating.prompts import find_variables
 
     assert find_variables("{% if [(1 if [][0] else 2)] %}{{ question }}{% endif %}") == {"question"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{{ item.hint }}", "some rows have no field 'hint'"),
+        ("{{ item.hnt }}", "did you mean 'hint'"),
+        (
+            "{% if item.hint is defined and item.hint == 'x' %}{{ item.hint }}{% endif %}{{ item.hint | default('') }}",
+            "",
+        ),
+        ("{% if item.get('hint') %}{{ item.hint }}{% endif %}{% if 'hint' in item %}{{ item.hint }}{% endif %}", ""),
+    ],
+)
+def test_a_field_that_some_rows_lack_must_be_tested(tmp_path: Path, line: str, words: str) -> None:
+    rows = '{"question": "2+2?", "answer": "4", "hint": "x"}\n{"question": "3+5?", "answer": "8"}\n'
+    (tmp_path / "rows.jsonl").write_text(rows)
+    data = {
+        "version": 1,
+        "name": "rows",
+        "task": {"kind": "file", "path": "rows.jsonl", "question": "question", "gold": "answer"},
+        "backends": {"only": {"kind": "scripted"}},
+        "roles": {"a": {"prompt": "{{ question }} " + line}},
+        "agents": {"a": {}},
+        "phases": [{"name": "only"}],
+    }
+    found = [str(problem) for problem in check_all(data, folder=tmp_path)]
+    assert words in found[0] if words else not found, found

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from society.components.facts import listing
+from society.components.faults import faults_of
 from society.components.stops import StopRule
 from society.core.errors import SlowPatternError
 from society.core.problems import Problem, find_near, show
@@ -44,7 +45,9 @@ def awaiting_rules(scenario: Scenario) -> Iterator[tuple[Steps, StopRule]]:
     """Yield each rule that waits for a certain answer or text, with its steps."""
     for steps, conditions in all_conditions(scenario):
         for below, rule in each_rule(conditions):
-            if rule.awaits() or rule.awaits_texts():
+            with faults_of(rule, "awaits"):
+                waits = bool(rule.awaits() or rule.awaits_texts())
+            if waits:
                 yield (*steps, *below), rule
 
 

@@ -44,6 +44,7 @@ class Expressions:
         self.testing = False  # in a condition
         self.guarded = 0  # in `is defined`, `default` or `or`
         self.undefined = False  # whether the last guarded expression has an attribute that does not exist
+        self.tested: frozenset[str] = frozenset()  # attributes whose existence the template tests
         self.other = False  # whether the condition has an `else`
 
     @contextmanager
@@ -148,7 +149,7 @@ class Expressions:
         if whole.kind == "record" and name in whole.fields:
             return whole.fields[name]
         known = filters.attributes(whole)
-        if known is None:
+        if known is None or (name in whole.optional and (self.guarded or name in self.tested)):
             return UNKNOWN
         if name in known and isinstance(node, nodes.Getattr):
             return Value("record", noun="a method", fields={"()": UNKNOWN}, plain=False)
@@ -158,7 +159,11 @@ class Expressions:
         return UNKNOWN
 
     def _fault_part(self, node: nodes.Node, whole: Value, name: str) -> None:
-        own = tuple(whole.fields)
+        own = tuple(sorted({*whole.fields, *whole.optional}))
+        if name in whole.optional:
+            message = f"some rows have no field {name!r}; test {{% if {whole.source}.{name} is defined %}} first"
+            self.fault(node, name, message, error=True)
+            return
         if whole.kind == "list":
             each = f"{{% for one in {whole.source or '...'} %}}{{{{ one.{name} }}}}{{% endfor %}}"
             message = f"is a list, so it has no {name!r}; write {each}"
@@ -407,6 +412,15 @@ def list_names(target: nodes.Node) -> list[str]:
     """Return the names that a loop or an assignment sets."""
     own = [target.name] if isinstance(target, nodes.Name) else []
     return own + [name.name for name in target.find_all(nodes.Name)]
+
+
+def find_tested(tree: nodes.Node) -> frozenset[str]:
+    """Return the attributes whose existence a template tests: `x.name is defined`, `x.get("name")`, `"name" in x`."""
+    found = [test.node for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined")]
+    found += [argument for call in tree.find_all(nodes.Call) for argument in call.args]
+    found += [compared.expr for compared in tree.find_all(nodes.Compare) if compared.ops[0].op in ("in", "notin")]
+    named = [node.attr if isinstance(node, nodes.Getattr) else getattr(node, "value", None) for node in found]
+    return frozenset(name for name in named if isinstance(name, str))
 
 
 def write(node: nodes.Node) -> str:

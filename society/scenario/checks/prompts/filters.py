@@ -177,7 +177,7 @@ def call(walk: Expressions, node: nodes.Call, value: Value, method: str, given: 
         near, own = find_near(key, value.fields), tuple(value.fields)
         message = f"{value.noun or 'the mapping'} has no field {key!r}"
         fault = Fault(node.lineno, key, message, allowed=own, suggestion=near)
-        walk.use_if(node.node, bool(key and near) and key not in value.fields, fault)
+        walk.use_if(node.node, bool(key and near) and key not in {*value.fields, *value.optional}, fault)
         return value.fields.get(key, UNKNOWN)
     if value.kind != "text":
         return UNKNOWN

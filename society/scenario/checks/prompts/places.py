@@ -103,13 +103,14 @@ class _Facts:
 
     @cached_property
     def item(self) -> Value:
-        """The fields of the rows, if every row has them."""
+        """The fields of the rows."""
         if self.items is None:
             return Value(source="item")
         rows = [item.fields for item in self.items]
         shared = set(rows[0]).intersection(*rows) if rows else set()
         named = {name: join(constant(row[name]) for row in rows[:MOST_OPTIONS]) for name in shared}
-        return Value("record", fields=named, noun="the row of a question", plain=False, source="item")
+        optional = frozenset(set[str]().union(*rows) - shared)
+        return Value("record", None, False, fields=named, optional=optional, noun="the row", plain=False, source="item")
 
     @cached_property
     def choices(self) -> Value:

@@ -40,6 +40,8 @@ class Value:
     high: float = float("inf")
     fields: Mapping[str, Value] = field(default_factory=dict)
     """Fields of a record."""
+    optional: frozenset[str] = frozenset()
+    """Fields that only some records have."""
     noun: str = ""
     """A record in words, such as "a message of `heard`"."""
     plain: bool = True

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from jinja2 import nodes
 
-from society.scenario.checks.prompts.expressions import Expressions, last_name, list_names, write
+from society.scenario.checks.prompts.expressions import Expressions, find_tested, last_name, list_names, write
 from society.scenario.checks.prompts.log import Log
 from society.scenario.checks.prompts.possible import (
     FLAG,
@@ -34,6 +34,7 @@ class Walk(Expressions):
 
     def __init__(self, tree: nodes.Template, variables: dict[str, Value], log: Log) -> None:
         super().__init__(variables, log)
+        self.tested = find_tested(tree)
         targets = [name for found in tree.find_all(nodes.Assign) for name in list_names(found.target)]
         self.vague = {name for name in targets if targets.count(name) > 1}
         self.run(tree.body)
