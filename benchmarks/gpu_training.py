@@ -31,7 +31,7 @@ from backends.hf.batches import Batches
 from backends.hf.examples import Rows
 from backends.hf.loop import Share, Watch, train_rows
 from backends.training import TrainSettings
-from society.planning.training import estimate, read_sizes
+from society.planning.footprint import estimate, read_sizes
 
 RESULTS = Path(__file__).parent / "results"
 PEAK = 989e12

@@ -243,6 +243,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None, None, None]:
         """Multiply the gradients that the forward pass has computed."""
-        outer = gradients[0].to(ctx.of_hidden.dtype)
-        of_weight = None if ctx.of_weight is None else ctx.of_weight.mul_(outer)
-        return ctx.of_hidden.mul_(outer), of_weight, None, None, None
+        of_hidden, of_weight = ctx.of_hidden, ctx.of_weight
+        ctx.of_hidden = ctx.of_weight = None  # the loss may live on while the next batch is computed
+        outer = gradients[0].to(of_hidden.dtype)
+        return of_hidden.mul_(outer), None if of_weight is None else of_weight.mul_(outer), None, None, None

@@ -10,7 +10,8 @@ import pytest
 
 from backends.training import TrainSettings
 from society.cli import main
-from society.planning.training import estimate, generation_memory, launch_command, read_sizes
+from society.planning.footprint import estimate, generation_memory, read_sizes
+from society.planning.training import launch_command
 from society.scenario.models.scenario import Scenario
 
 LLAMA_2_7B = {
@@ -74,7 +75,10 @@ def test_full_finetuning_of_7b_by_hand() -> None:
     assert one.seconds == pytest.approx(8 * 6_738_415_616 * 10**6 / (989e12 * 0.3))  # 6, and 2 to compute twice
     assert one.seconds / eight.seconds == pytest.approx(8)
     layer = 4096 * (16 + 6 + 4) + 8 * 11008
-    assert one.activations == pytest.approx(8 * 2048 * (32 * 2 * 4096 + layer) + (1 << 27) * 14)
+    assert 8 * 2048 * layer > (1 << 27) * 10 + 32000 * 4096 * 2
+    assert one.activations == pytest.approx(8 * 2048 * (32 * 2 * 4096 + layer))
+    gathered = 12 * (4 * 4096 * 4096 + 3 * 4096 * 11008)
+    assert eight.activations == pytest.approx(8 * 2048 * (32 * 2 * 4096 + layer) + gathered)
 
 
 def test_lora_holds_no_gradients_of_the_base() -> None:
@@ -154,3 +158,107 @@ train: {{questions: 5, learners: {{all: {{phases: [debate]}}}}, settings: {{meth
     for text in ("1 GPU:", "4 GPUs:", "8 GPUs:", "6.738 G parameters", "does not fit", "accelerate launch"):
         assert text in said, text
     assert launch_command(8)[0] in said
+
+
+LLAMA_3_70B = LLAMA_3_8B | {
+    "hidden_size": 8192,
+    "num_hidden_layers": 80,
+    "intermediate_size": 28672,
+    "num_attention_heads": 64,
+}
+MISTRAL_24B = MISTRAL_7B | {
+    "hidden_size": 5120,
+    "num_hidden_layers": 40,
+    "intermediate_size": 32768,
+    "head_dim": 128,
+    "vocab_size": 131072,
+}
+
+
+def plan(folder: Path, scenario: Callable[..., Scenario], config: dict[str, int], more: str, *options: str) -> None:
+    """Print the plan of a finetuning of a model of which there is only the configuration."""
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "model" / "config.json").write_text(json.dumps(config))
+    scenario(
+        f"""
+task: {{kind: arithmetic, form: a+b, limit: 4}}
+backends: {{big: {{kind: hf, model: "{folder / "model"}"}}}}
+roles: {{solver: {{prompt: "{{{{ question }}}}"}}}}
+agents: {{solver: {{count: 2}}}}
+phases: [{{name: debate}}]
+train: {{questions: 5, learners: {{all: {{phases: [debate]}}}}, settings: {{{more}}}}}
+"""
+    )
+    more_options = [part for option in options for part in ("--set", option)]
+    assert main(["plan", str(folder / "scenario.yaml"), "--calibrate", "0", *more_options]) == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "verdicts"),
+    [
+        (LLAMA_2_7B, "method: lora, accumulation: 8", ["fits", "fits", "fits"]),
+        (LLAMA_2_7B, "method: full, accumulation: 8", ["does not fit", "fits", "fits"]),
+        (
+            MISTRAL_24B,
+            "method: full, accumulation: 8, gradient_checkpointing: true",
+            ["does not fit", "does not fit", "fits"],
+        ),
+        (
+            MISTRAL_24B,
+            "method: lora, gradient_checkpointing: true",
+            ["fits", "fits, with `accumulation`", "fits, with `accumulation`"],
+        ),
+        (LLAMA_3_70B, "method: lora, accumulation: 8", ["does not fit", "does not fit", "does not fit"]),
+    ],
+)
+def test_what_fits_on_1_4_and_8_gpus(
+    tmp_path: Path,
+    scenario: Callable[..., Scenario],
+    capsys: pytest.CaptureFixture[str],
+    config: dict[str, int],
+    settings: str,
+    verdicts: list[str],
+) -> None:
+    plan(tmp_path, scenario, config, settings)
+    said = [line for line in capsys.readouterr().out.splitlines() if " each, " in line]
+    for line, verdict in zip(said, verdicts, strict=True):
+        assert f" each, {verdict}" in line
+
+
+def test_what_cannot_be_opened_does_not_fit(
+    tmp_path: Path, scenario: Callable[..., Scenario], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shard of 70B fits on each of 8 GPUs, but the backend holds the whole model on one of them to generate."""
+    plan(tmp_path, scenario, LLAMA_3_70B, "method: lora, accumulation: 8")
+    assert "holds the whole model on one GPU before it trains: 141.11 GB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "reason"),
+    [
+        ("method: lora", ["backends.big.quantize=nf4", "train.settings.method=qlora"], "four bits are not sharded"),
+        ("optimizer: adamw_8bit", [], "8-bit optimiser does not work on sharded"),
+        ("compile: true", [], "not compiled"),
+        ("method: lora", ["train.learners.all.objective=kto"], "no objective but `sft`"),
+    ],
+)
+def test_what_a_run_refuses_is_planned_for_one_gpu_alone(
+    tmp_path: Path,
+    scenario: Callable[..., Scenario],
+    capsys: pytest.CaptureFixture[str],
+    settings: str,
+    options: list[str],
+    reason: str,
+) -> None:
+    plan(tmp_path, scenario, LLAMA_2_7B, settings, *options)
+    said = capsys.readouterr().out
+    assert "1 GPU: " in said
+    assert said.count(reason) == 2
+    assert "accelerate launch" not in said
+
+
+def test_a_family_of_unknown_sizes_is_named(
+    tmp_path: Path, scenario: Callable[..., Scenario], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan(tmp_path, scenario, LLAMA_2_7B | {"num_local_experts": 8, "model_type": "mixtral"}, "method: lora")
+    assert "no estimate of memory for models of the kind mixtral" in capsys.readouterr().out

@@ -53,10 +53,11 @@ class Meter(TorchDispatchMode):
 
 def main() -> int:
     """Run a process of a sharded training under the meter, from its first step on."""
-    from backends.hf import loop, sharded
+    from backends.hf import attention, loop, sharded
 
     meter = Meter()
     real = loop.Loop.run
+    attention.SHORT = 0  # fused, as on a GPU
 
     def run(self: Any) -> None:
         with meter:
