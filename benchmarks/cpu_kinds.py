@@ -5,8 +5,8 @@
 The machine must multiply bfloat16. FOLDER has llama-cpp-python, built with `-DGGML_NATIVE=OFF` and the switches in
 `KINDS`, for example by `CMAKE_ARGS=... pip install --no-deps --target FOLDER --no-binary llama-cpp-python
 llama-cpp-python`. torch and oneDNN are restricted by variables of the environment. Each way has one thread and is timed
-by the processor time of its process, so a busy machine disturbs little. Kinds and ways alternate. The result is
-`results/cpu_kinds.md`.
+by the processor time of its process, so a busy machine disturbs little. Kinds and ways alternate. Where vLLM is
+installed, it is measured as well, on the first kind. The result is `results/cpu_kinds.md`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +97,67 @@ def measure_hf(dtypes: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
+def measure_vllm() -> dict[str, float]:
+    """Return tokens per second of the processor time of a server of vLLM, with the loops in which it waits."""
+    from hf_batching import make_requests
+
+    from backends.serving.backend import ServingBackend
+    from backends.vllm import VLLM
+
+    async def measure() -> dict[str, float]:
+        requests, found = make_requests(), {}
+        options = {"dtype": "bfloat16", "device": "cpu", "context": 256, "batch": len(requests)}
+        async with VLLM.model_validate(options).open() as backend:
+            assert isinstance(backend, ServingBackend)
+            assert backend._server is not None
+            server = find_child(backend._server.process.pid)
+            await asyncio.gather(*map(backend.generate, requests[:2]))
+            start = session_seconds(server)
+            single = [await backend.generate(request) for request in requests[:2]]
+            middle = session_seconds(server)
+            batch = await asyncio.gather(*map(backend.generate, requests))
+            for name, outputs, seconds in (
+                ("one by one", single, middle - start),
+                ("ours", batch, session_seconds(server) - middle),
+            ):
+                found[f"vLLM, bfloat16: {name}"] = sum(o.usage.generated_tokens for o in outputs) / seconds
+        return found
+
+    os.environ |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    return asyncio.run(measure())
+
+
+def processes() -> Iterator[tuple[int, int, int, float]]:
+    """Yield process, parent, session, and seconds of processor time of all processes (Linux)."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            text = path.read_text()
+            fields = text.rpartition(")")[2].split()
+            ticks = int(fields[11]) + int(fields[12])
+            yield int(text.split()[0]), int(fields[1]), int(fields[3]), ticks / os.sysconf("SC_CLK_TCK")
+
+
+def find_child(parent: int) -> int:
+    """Return the first child of a process."""
+    return next(process for process, above, _, _ in processes() if above == parent)
+
+
+def session_seconds(session: int) -> float:
+    """Return the processor time of all processes of a session."""
+    return sum(seconds for _, _, one, seconds in processes() if one == session)
+
+
+def has_vllm() -> bool:
+    """Return whether vLLM is installed."""
+    from backends.vllm import VLLM
+    from society.core.errors import MissingExtraError
+
+    try:
+        return bool(VLLM().engine().find_program())
+    except MissingExtraError:
+        return False
+
+
 def run(name: str, work: str, repetition: int, folders: dict[str, str | None]) -> dict[str, float]:
     """Measure one kind in a process of its own."""
     kind = KINDS[name]
@@ -119,6 +182,9 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
             for name in KINDS:
                 for way, speed in run(name, work, repetition, folders).items():
                     speeds[name].setdefault(way, []).append(speed)
+        if has_vllm():
+            for way, speed in run("bf16", "vllm", repetition, folders).items():
+                speeds["bf16"].setdefault(way, []).append(speed)
     return speeds
 
 
@@ -128,13 +194,15 @@ def write(speeds: dict[str, dict[str, list[float]]], options: argparse.Namespace
         "# Three kinds of processors",
         "",
         f"Short replies of SmolLM2-135M-Instruct: llama.cpp with {SLOTS} requests of at most 96 tokens (one by one: "
-        f"{NAIVE}), transformers with 48 of 64 (one by one: 2). One thread; tokens per second of processor time; "
-        f"{options.repetitions} repetitions, kinds and ways interleaved; ratios are medians of each repetition's.",
+        f"{NAIVE}), transformers and vLLM with 48 of 64 (one by one: 2). One thread; tokens per second of "
+        f"processor time; {options.repetitions} repetitions, kinds and ways interleaved; ratios are medians of each "
+        "repetition's.",
         "",
         "**One machine stood in for all three**, by builds of llama.cpp with fewer instructions, and by "
         "ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA and MKL_ENABLE_INSTRUCTIONS for torch. Real processors of these kinds "
         "also differ in clock, caches and memory, so absolute speeds are not theirs. `The library` is llama.cpp alone: "
-        "full batches in the middle of a reply, without sampling, prompts and waiting.",
+        "full batches in the middle of a reply, without sampling, prompts and waiting. The time of vLLM is that of all "
+        "processes of its server, with the loops in which they wait.",
         "",
         f"Machine: {describe_machine()}",
         "",
@@ -169,7 +237,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         name, work, repetition = options.child
-        print(json.dumps(measure_llama(int(repetition)) if work == "llama" else measure_hf(KINDS[name].dtypes)))
+        ways = {
+            "llama": lambda: measure_llama(int(repetition)),
+            "hf": lambda: measure_hf(KINDS[name].dtypes),
+            "vllm": measure_vllm,
+        }
+        print(json.dumps(ways[work]()))
         return
     if not (options.avx512 and options.avx2):
         parser.error("give the folders of both builds")
