@@ -73,6 +73,11 @@ CHANGES_NO_TEXT = {
     "OpenAI.timeout": "as that of the scenario",
     "OpenAI.concurrency": "when a request is sent",
     "Human.time_limit": "a reply in time has the same text",
+    "TrainSettings.checkpoint_minutes": "a training that goes on from a checkpoint ends with the same weights",
+    **{
+        f"{kind}.revision": "the files that it names are in the model's hash"
+        for kind in ("LlamaCpp", "HuggingFace", "VLLM", "SGLang")
+    },
     **{
         f"{kind}.price": "what a turn costs"
         for kind in ("Scripted", "LlamaCpp", "HuggingFace", "VLLM", "SGLang", "OpenAI", "Human")
