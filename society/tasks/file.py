@@ -178,6 +178,8 @@ class LaidOutTask(Layout, RowTask):
             unused = [name for name in ("gold_as", "labels", "shuffle_choices", "max_choices") if getattr(self, name)]
             return dict.fromkeys(unused, f"{says}: the questions have no `choices`; remove it")
         reasons: dict[str, str] = {}
+        if self.labels and not isinstance(self.choices, str):
+            reasons["labels"] = f"{says}: the options are no list in one field; remove it"
         if self.gold_extract:
             why = f"{says}: of a question with `choices` the true answer is an index, a letter or an option"
             reasons["gold_extract"] = f"{why}; remove it"

@@ -170,7 +170,7 @@ FAULTY: list[tuple[Spec, str, str]] = [
      "topologies.a.edges.0.1", "there is no agent 'ro'"),
     ({"b": {"kind": "difference", "of": "ring", "without": [{"kind": "edges", "edges": [["ann-1", "ro"]]}]}},
      "topologies.b.without.0.edges.0.1", "there is no agent 'ro'"),
-    ({"b": {"kind": "union", "of": ["c", "ring"]}, "c": {"kind": "union", "of": ["b", "star"]}}, "topologies.b",
+    ({"b": {"kind": "union", "of": ["c", "ring"]}, "c": {"kind": "union", "of": ["b", "star"]}}, "topologies.b.of.0",
      "is made of itself"),
 ]  # fmt: skip
 
@@ -179,7 +179,7 @@ FAULTY: list[tuple[Spec, str, str]] = [
 def test_a_mistake_in_a_part_is_reported_once(topologies: Spec, path: str, message: str) -> None:
     within = {"kind": "union", "of": ["b", "star"]}
     found = check_scenario({**SPEC, "topologies": topologies, "phases": [phase("x", "b"), phase("y", within)]})
-    wrong = [problem for problem in found if problem.path != "topologies.c"]  # the cycle's other name
+    wrong = [problem for problem in found if problem.path != "topologies.c.of.0"]  # the cycle's other name
     assert [(problem.path, message in problem.message) for problem in wrong] == [(path, True)], found
 
 
@@ -187,8 +187,8 @@ MISTAKES: list[tuple[Spec, Any, str, str]] = [
     ({"net": RANDOM}, "nett", "phases.x.topology", "unknown topology 'nett'"),
     ({"net": RANDOM}, {"kind": "named", "name": "nett"}, "phases.x.topology", "there is no graph 'nett'"),
     ({"net": {"kind": "union", "of": ["ring", "nett"]}}, "net", "topologies.net.of.1", "unknown topology 'nett'"),
-    ({"a": {"kind": "union", "of": ["b", "ring"]}, "b": {"kind": "union", "of": ["a", "ring"]}}, "a", "topologies.a",
-     "is made of itself: a -> b -> a"),
+    ({"a": {"kind": "union", "of": ["b", "ring"]}, "b": {"kind": "union", "of": ["a", "ring"]}}, "a",
+     "topologies.a.of.0", "is made of itself: a -> b -> a"),
     ({"ring": RANDOM}, "star", "topologies.ring", "is a kind of topology"),
     ({"net": RANDOM}, "star", "topologies.net", "is not used by any phase"),
     ({"net": {"kind": "layered", "layers": 9}}, "net", "topologies.net.layers", "9 layers cannot be filled"),

@@ -57,7 +57,9 @@ def _check_names(scenario: Scenario, root: Node, sizes: dict[str, int]) -> Itera
             yield problem_at(root, steps, f"{show(name)} is a kind of topology; use another name", key=True)
         if way := loops[name]:
             shown = " -> ".join([name, *way])
-            yield problem_at(root, steps, f"is made of itself: {shown}; remove one of these names")
+            parts = each_place(scenario.topologies[name], steps)
+            at = next(below for below, part in parts if part.reference() == way[0])
+            yield problem_at(root, at, f"is made of itself: {shown}; remove one of these names")
         elif sizes[name] > MOST_PARTS and not any(_find_way(uses, name, other) for other in circular):
             yield problem_at(root, steps, f"is made of more than {MOST_PARTS} topologies; combine fewer")
 

@@ -35,7 +35,7 @@ def _check_task(task: Task, steps: Steps, facts: TaskFacts) -> Iterator[Finding]
     if task.shuffle and task.generated:
         yield Finding((*steps, "shuffle"), "has no effect: generated questions are already in random order; remove it")
     equal = task.format.equal
-    if task.answer.tolerance is not None and equal in ("exact", "choice"):
+    if task.answer.tolerance is not None and equal in ("exact", "words", "choice"):
         message = f"has no effect: answers are compared as `{equal}`, not as numbers; set `equal: numeric`"
         yield Finding((*steps, "answer", "tolerance"), message)
     if task.answer.decimal is not None and equal != "numeric":
