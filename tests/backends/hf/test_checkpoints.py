@@ -271,3 +271,24 @@ def test_processes_go_on_from_their_shards(config, tmp_path, settings, caplog):
     assert "goes on from its checkpoint" in caplog.text
     assert again.adapter.hash == whole.adapter.hash
     assert (again.losses, again.tokens) == (whole.losses, whole.tokens)
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_a_worker_of_a_cluster_goes_on_where_it_sees_the_run(config, tmp_path, monkeypatch, sees):
+    pytest.importorskip("ray")
+    from society.executors.finetune import FinetuneJob, Note, _mark_checkpoints, finetune
+
+    mark = _mark_checkpoints(tmp_path / "a")
+    job = FinetuneJob(config, ROWS, LORA, None, [], 3, None, None, mark if sees else tmp_path / "elsewhere" / "mark")
+    steps = []
+    for item in finetune(job):
+        if isinstance(item, tuple):
+            steps.append(item[0])
+        elif isinstance(item, Note):
+            assert "does not see" in item.text
+            steps.append(0)
+    assert steps == ([1, 2, 3, 4, 5, 6] if sees else [0, 1, 2, 3, 4, 5, 6])
+    left = sorted(path.name for path in checkpoint_of(tmp_path / "a").iterdir())
+    assert left == ([mark.name, "6"] if sees else [mark.name])
+    again = [item[0] for item in finetune(job) if isinstance(item, tuple)]
+    assert again == ([] if sees else [1, 2, 3, 4, 5, 6])
