@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from jinja2 import nodes
 
-from society.scenario.checks.prompts.expressions import Expressions, find_tested, last_name, list_names, write
+from society.scenario.checks.prompts.comparisons import find_tested, last_name, list_names, write
+from society.scenario.checks.prompts.expressions import Expressions
 from society.scenario.checks.prompts.log import Log
 from society.scenario.checks.prompts.possible import (
     FLAG,
