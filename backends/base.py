@@ -158,6 +158,7 @@ class Trainer(Protocol):
         `parallel` is given only if the scenario asks for it and `BackendConfig.check_parallel` accepts it. `objective`
         is given only for preferences, if `BackendConfig.learns_preferences`; with `contrast: pair`, examples alternate:
         a desired reply, then the undesired one. `on_step` is called in the event loop after every optimizer step.
+        Checkpoints may be kept in `backends.training.checkpoint_of(folder)`, which the caller removes in the end.
         Raises `TooLongError` if all examples are too long, `InputError` if there is nothing to train on, and
         `BackendError` if the loss is not finite or memory runs out.
         """

@@ -283,7 +283,8 @@ class HubTrainer:
         """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
 
         `on_step` is called in the event loop. Raises `InputError` when there is nothing to train on and
-        `BackendError` when the loss is not finite or memory runs out. Cancelling stops after the step under way.
+        `BackendError` when the loss is not finite or memory runs out. Cancelling stops after the batch under way, or if
+        sharded after the step, and writes a checkpoint.
         """
         from backends.hf.loop import Watch
         from backends.hf.train import Job, train

@@ -5,7 +5,7 @@ Requests that wait in a queue are dropped, and waits between attempts end. A deb
 reaches its decision.
 
 Loading, waiting and training need nothing from this module: they end when the run is cancelled, a training after the
-current optimizer step.
+current batch and a checkpoint.
 """
 
 from __future__ import annotations
