@@ -11,7 +11,8 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from society.core.atomic import move_into_place
+from society.core.errors import BackendError
 from society.core.identity import fingerprint
 from society.core.regular_files import open_regular, read_json
 
@@ -89,6 +91,19 @@ class Checkpoints:
             return None
         self.steps = int(found.name)
         return state
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Raise `BackendError` for a state in this context that this program did not write."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise BackendError(
+                f"The checkpoint in {self.place} does not fit its finetuning: {error!s:.200}",
+                f"Delete {self.place}, and run again with --resume (Python: resume=True).",
+            ) from error
 
     def save(self, steps: int, state: State) -> None:
         """Write a checkpoint in place of the last one. Where it cannot be written, log a warning and keep the last."""

@@ -115,12 +115,13 @@ def train_rows(
         state = None if checkpoints is None else checkpoints.load()
         goal: Likelihood | Preference = Likelihood(loss, rows, fit_attention)
         if objective is not None:
-            known = None if state is None else state["reference"]
+            known = None if state is None else state.get("reference")
             goal = Preference(loss, rows, fit_attention, objective, settings.batch_size, known)
         batches = Batches(goal.lengths, settings, seed, share.rank, share.processes, len(goal.units[0]))
         loop = Loop(working, goal, batches, settings, share, watch, checkpoints)
-        if state is not None:
-            loop.restore(state)
+        if state is not None and checkpoints is not None:
+            with checkpoints.restoring():
+                loop.restore(state)
         loop.run()
 
 

@@ -199,6 +199,14 @@ def test_a_checkpoint_of_another_finetuning_is_ignored_with_a_line(config, tmp_p
         assert reason in said[0]
 
 
+def test_a_checkpoint_that_was_changed_is_an_error_with_the_folder_to_delete(config, tmp_path, monkeypatch):
+    place = interrupted(config, tmp_path / "a", monkeypatch)
+    torch.save({"weights": [torch.zeros(1)], "reference": ([], [])}, place / "0.pt")
+    with pytest.raises(BackendError, match="does not fit") as caught:
+        train(config, tmp_path / "a", LORA)
+    assert str(place.parent) in caught.value.remedy
+
+
 def test_the_interval_may_change_and_the_line_says_where_it_goes_on(config, tmp_path, monkeypatch, caplog):
     interrupted(config, tmp_path / "a", monkeypatch)
     with caplog.at_level(logging.WARNING):
