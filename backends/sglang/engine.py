@@ -22,7 +22,7 @@ from backends.openai.wire import Answer
 from backends.serving.config import Serving
 from backends.serving.engine import ADAPTERS, NAME, RANK, Engine, write_template
 from society.core.child_modules import module_command
-from society.core.errors import MissingExtraError
+from society.core.errors import BackendError, InputError, MissingExtraError, TransientError
 
 IDLE_SECONDS = 60
 """Maximum seconds until the server has cleared the last reply away: it may not sleep before."""
@@ -91,8 +91,16 @@ class SGLangEngine(Engine):
         return found
 
     async def describe(self, client: Client, served: Served) -> tuple[str | None, str | None]:
-        info = await client.get(f"{client.root}/model_info", _ModelInfo)
-        return info.model_path, (await self._options(client)).version
+        try:
+            info = await client.get(f"{client.root}/model_info", _ModelInfo)
+            return info.model_path, (await self._options(client)).version
+        except TransientError:
+            raise
+        except BackendError as error:
+            raise InputError(
+                f"SGLang at {client.url} does not say which weights it holds: {error.cause}",
+                "Use a version that has the pages /model_info and /server_info, such as 0.5.23.",
+            ) from None
 
     async def sleep(self, client: Client) -> None:
         await self.post(client, f"/flush_cache?timeout={IDLE_SECONDS}")

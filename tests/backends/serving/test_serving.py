@@ -18,6 +18,9 @@ import pytest
 
 from backends.base import Backend
 from backends.contract_tools import ask, join, run, stream
+from backends.openai import OpenAI, dialects
+from backends.openai.client import Client
+from backends.openai.served import Served
 from backends.serving.backend import ServingBackend
 from backends.serving.config import Serving
 from backends.serving.server import serve
@@ -34,6 +37,7 @@ from tests.backends.hf.made import make_adapter
 from tests.backends.hf.test_end_to_end import TEXT
 from tests.backends.hf.tiny import make_model
 from tests.backends.serving.fakes import digest
+from tests.faults.proxy import HttpServer, Request, reply
 
 pytest.importorskip("torch")
 ROOT = Path(__file__).parents[3]
@@ -283,6 +287,19 @@ def test_weights_that_sglang_forgets_in_its_sleep_are_read_again(
     before, after = run(SGLang(model=str(model), context=200), use)
     assert before == after
     assert [event["event"] for event in events()][-4:] == ["sleep", "wake", "weights", "chat"]
+
+
+def test_an_sglang_without_its_pages_is_an_error_with_the_remedy() -> None:
+    async def missing(request: Request) -> bytes:
+        return reply({"detail": "Not Found"}, 404)
+
+    async def use() -> None:
+        async with Client(OpenAI(url=server.url)) as client:
+            await SGLang().engine().describe(client, Served("m", "i", dialects.SGLANG))
+
+    with HttpServer(missing) as server, pytest.raises(InputError, match="which weights") as caught:
+        asyncio.run(use())
+    assert "/model_info" in caught.value.remedy
 
 
 def with_flags(options: Callable[..., list[str]], *flags: str) -> Callable[..., list[str]]:
