@@ -30,8 +30,8 @@ from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.write import to_yaml
 from society.store.rows import AdapterRow
+from society.training.finetuning import complete_examples
 from society.training.learners import Learner, backend_of, learners
-from society.training.loop import complete_examples
 from society.training.selection import after_prompt, make_example
 
 if TYPE_CHECKING:

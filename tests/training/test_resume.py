@@ -23,7 +23,7 @@ from society.scenario.models.scenario import Scenario
 from society.scenario.questions import load_items
 from society.session import run
 from society.training.export import training_examples
-from society.training.loop import complete_examples
+from society.training.finetuning import complete_examples
 from society.watcher import Watcher
 from tests.backends.hf.tiny import make_model, one_thread
 from tests.faults.injection import contents

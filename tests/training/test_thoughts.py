@@ -10,7 +10,8 @@ import pytest
 from society.core.types import ChatMessage, Example, Thinking, Turn, TurnId, Usage
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
-from society.training.loop import Finetuning, Learner, complete_examples
+from society.training.finetuning import Finetuning, complete_examples
+from society.training.learners import Learner
 from society.training.selection import TrainingSet, make_example
 
 TEXT = """
