@@ -64,7 +64,7 @@ def plain() -> Iterator[Plain]:
 
 
 def test_every_option_of_the_backend_is_looked_at() -> None:
-    needs_another_machine_or_model = {"gpu_layers", "model"}
+    needs_another_machine_or_model = {"gpu_layers", "model", "revision"}
     assert set(OPTIONS) | needs_another_machine_or_model == set(LlamaCpp.model_fields) - {"kind"}
 
 

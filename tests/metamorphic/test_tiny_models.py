@@ -73,8 +73,8 @@ OPTIONS: dict[str, Any] = {
 
 
 def test_every_option_of_the_backend_is_looked_at() -> None:
-    needs_a_gpu = {"quantize"}
-    assert set(OPTIONS) | needs_a_gpu == set(HuggingFace.model_fields) - {"kind"}
+    needs_a_gpu_or_the_hub = {"quantize", "revision"}
+    assert set(OPTIONS) | needs_a_gpu_or_the_hub == set(HuggingFace.model_fields) - {"kind"}
 
 
 @pytest.mark.parametrize("option", OPTIONS)
