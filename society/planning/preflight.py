@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from society.scenario.questions import Items, load_items
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, find_node, find_place, write_path
 from society.tasks.base import Task
+from society.tasks.readers import AbsentFieldError
 
 FETCH = "get it by `society fetch` where there is a network"
 MOST_ANSWERED = 100
@@ -301,6 +303,7 @@ class _Preflight:
                 flaws = list(task.flaws(self.society.scenario.seed))
         except SocietyError:  # reported when the questions are loaded
             return
+        flaws = list(_gather(flaws))
         yield from flaws[:MOST_FLAWS]
         if len(flaws) > MOST_FLAWS:
             cause = f"{task.origin}: {len(flaws) - MOST_FLAWS:,} more rows cannot be used."
@@ -390,3 +393,17 @@ def _is_right(task: Task, reply: str, item: Item) -> bool:
 def _overestimate(messages: Sequence[ChatMessage], *_: object) -> int:
     """Return an upper bound for the tokens of a prompt, so high that a reply of any length has one word."""
     return sum(1_000_000 * len(message.content) for message in messages)
+
+
+def _gather(flaws: Iterable[InputError]) -> Iterator[InputError]:
+    """Yield the errors of rows. Rows with the same fields that lack the same one have one error, with their number."""
+    rows: Counter[Hashable] = Counter()
+    first: dict[Hashable, InputError] = {}
+    for flaw in flaws:
+        key: Hashable = (flaw.below, flaw.known) if isinstance(flaw, AbsentFieldError) else id(flaw)
+        first.setdefault(key, flaw)
+        rows[key] += 1
+    for key, flaw in first.items():
+        others = rows[key] - 1
+        more = f" The same holds for {count(others, 'more row')}." if others else ""
+        yield InputError(flaw.cause, f"{flaw.remedy}{more}", flaw.below) if others else flaw

@@ -68,6 +68,10 @@ class Task(Component, ABC):
     answer: Annotated[AnswerRule, Registered("answer", default="compare")] = Compare()
     """Kind of answers, and rules that parse and compare them where they differ from the defaults of the task."""
 
+    def find_hidden(self) -> Mapping[str, str]:
+        """Return the fields of the questions that prompts may not show as `item.NAME`, each with the reason."""
+        return {}
+
     @abstractmethod
     def questions(self, seed: int) -> Iterable[Item]:
         """Yield all questions. Their order and ids depend only on the fields of the task and `seed`.

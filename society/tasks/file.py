@@ -94,6 +94,10 @@ class RowTask(Task):
             self._place(error)
             raise
 
+    def find_hidden(self) -> Mapping[str, str]:
+        judged = "is for the rule of `task.answer`, and prompts may not show it; remove it here"
+        return dict.fromkeys(self.answer.secret, judged) | self.open().layout.hidden
+
     def flaws(self, seed: int) -> Iterator[InputError]:
         """Yield the error of each row that cannot be used."""
         found = self.open().items(seed, self.answer.secret)

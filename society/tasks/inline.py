@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -22,6 +22,7 @@ from society.core.errors import InputError, located
 from society.core.types import Item
 from society.tasks.base import Steps, Task
 from society.tasks.file import STATEMENT, find_format
+from society.tasks.layout import GOLD
 from society.tasks.options import Options
 from society.tasks.remarks import remark_golds
 from society.tasks.signs import SignFinder, asks_for_sign
@@ -88,6 +89,9 @@ class Inline(Task):
             with located("items", index, "gold"):
                 golds = [self._read_gold(gold, identity) for gold in entry.golds]
             yield Item(identity, self._show(entry.question), next(iter(golds), ""), tuple(golds[1:]), self.choices)
+
+    def find_hidden(self) -> Mapping[str, str]:
+        return {"gold": GOLD}
 
     def locate(self, item: Item | None) -> Steps:
         """Return the place of a question of the list, at its true answer where it has one."""

@@ -21,6 +21,9 @@ MOST = len(OPTION_LETTERS)
 """Maximum number of options of a question."""
 VARIABLE = re.compile(r"\{(\w[^{}\n]*)\}")
 """Matches a field in a template of a question."""
+GOLD = "is the true answer, which prompts may not show; remove it here"
+TOLD = "would give the true answer away, so prompts may not show it; use `choices`"
+HIDDEN = "is hidden by `hide` of the task; remove it here, or there"
 
 
 class Layout(Component):
@@ -79,13 +82,14 @@ class Layout(Component):
         return self.has_options and not given
 
     @property
-    def hidden(self) -> tuple[str, ...]:
-        """Fields that give the true answer away."""
+    def hidden(self) -> dict[str, str]:
+        """Fields that give the true answer away, each with the reason why prompts may not show it."""
         columns = self.choices if isinstance(self.choices, tuple) else (self.choices, self.labels)
         told = columns if self.shuffles else ()
         # answers[0].text names one of several answers: the others are hidden with it
         golds = () if self.gold is None else (self.gold, re.sub(r"\[\d+\]", "", self.gold))
-        return tuple(dict.fromkeys(path for path in (*golds, *told, *self.hide) if path is not None))
+        reasons = dict.fromkeys(self.hide, HIDDEN) | dict.fromkeys(filter(None, told), TOLD)
+        return reasons | dict.fromkeys(golds, GOLD)
 
     def fits(self, row: Row) -> bool:
         """Return whether a row has all fields of the layout."""

@@ -302,12 +302,21 @@ _READERS: Mapping[Format, Callable[[Path, BinaryIO, Shape], Rows]] = {
 }
 
 
-def explain_absent(row: Row, name: str, key: str, *below: str | int) -> InputError:
+class AbsentFieldError(InputError):
+    """A field that a row lacks. `known`: fields of the row, in words."""
+
+    known: str = ""
+
+
+def explain_absent(row: Row, name: str, key: str, *below: str | int) -> AbsentFieldError:
     """Return the error for a field that a row lacks. `key` is the key of the task that names the field, at `below`."""
     near = find_near(name, row.values)
     hint = f" Did you mean {near!r}?" if near else ""
-    return InputError(
-        f"{row.where}: the row has no field {name!r}; it has {', '.join(map(str, row.values)):.300}.",
+    known = ", ".join(map(str, row.values))
+    error = AbsentFieldError(
+        f"{row.where}: the row has no field {name!r}; it has {known:.300}.",
         f"Correct the name of the field in the task (`task.{key}`).{hint}",
         (key, *below),
     )
+    error.known = known
+    return error

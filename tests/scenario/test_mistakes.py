@@ -69,6 +69,7 @@ MISTAKES = [
     ("redraw: [question]", "redraw: question", "[question]"),
     ("k: 2, p: 0.3", "k: 9, p: 0.3", "k"),
     ("k: 2, p: 0.3", "k: 2, p: 3", "1"),
+    ("k: 2, p: 0.3", "k: 3, p: 0.3", "an even number of at least 2"),
     ("kind: small_world", "kind: smallworld", "small_world"),
     ("on_edges: critic", "on_edges: critc", "critic"),
     ("on_edges: critic", "on_edges: citizen", "citizen"),

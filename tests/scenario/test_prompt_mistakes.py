@@ -92,6 +92,7 @@ MISTAKES = [
     ("{{ message.sender }}", "{message.sender}", "write {{ message.sender }}"),
     ("{{ message.text }}", "{{ message }}", "in Python's form"),
     ("{{ item.topic }}", "{{ item.topics }}", "did you mean 'topic'"),
+    ("{{ item.topic }}", "{{ item.key }}", "`item.key` is the true answer"),
     ("{{ choice }} ", "{{ choice.text }} ", "a text has no 'text'"),
     ("for choice in choices", "for choice in question", "is a text, so the loop takes place for each letter"),
     ("for choice in choices", "for i, choice in choices", "is one value"),
@@ -259,3 +260,48 @@ def test_a_field_that_some_rows_lack_must_be_tested(tmp_path: Path, line: str, w
     }
     found = [str(problem) for problem in check_all(data, folder=tmp_path)]
     assert words in found[0] if words else not found, found
+
+
+def test_a_hidden_field_is_named_as_such(folder: Path) -> None:
+    text = DEBATE.replace("choices: [a, b, c]}", "choices: [a, b, c], hide: [topic]}")
+    found = [str(problem) for problem in check(folder, text)]
+    assert ["`item.topic` is hidden by `hide` of the task" in problem for problem in found] == [True]
+
+
+def test_a_field_that_every_row_lacks_is_one_error(folder: Path) -> None:
+    found = [str(problem) for problem in check(folder, DEBATE.replace("question: text", "question: txet"))]
+    assert len(found) == 1
+    assert "The same holds for 2 more rows" in found[0]
+
+
+SUMMARY = """\
+version: 1
+name: summaries
+task: {kind: capitals, limit: 2}
+backends: {local: {kind: scripted}}
+roles:
+  solver: {prompt: "{{ summary }} {{ question }}"}
+  scribe: {prompt: "{% for m in heard %}{{ m.text }} {% endfor %} Sum up."}
+agents: {solver: {count: 3, role: solver}, scribe: {role: scribe}}
+phases:
+  - {name: talk, topology: complete, rounds: 2, summarizer: scribe, edges: {show: summary}}
+"""
+
+
+def test_a_summary_of_later_rounds_is_no_empty_variable(folder: Path) -> None:
+    assert [str(problem) for problem in check(folder, SUMMARY)] == []
+
+
+def test_messages_where_edges_show_a_summary_have_that_cause(folder: Path) -> None:
+    text = SUMMARY.replace("{{ summary }}", "{% for m in heard %}{{ m.text }}{% endfor %}")
+    found = [str(problem) for problem in check(folder, text)]
+    assert any("always empty: the edges here show a summary" in problem for problem in found)
+
+
+def test_messages_that_edges_do_not_show_are_reported_at_show(folder: Path) -> None:
+    prompt = "{% for m in heard %}{{ m.text }}{% endfor %}"
+    text = SUMMARY.replace("{{ summary }}", prompt).replace("summarizer: scribe, edges: {show: summary}", "XX")
+    text = text.replace("XX", "agents: [solver], edges: {show: nothing}")
+    found = [str(problem) for problem in check(folder, text) if "talk.edges.show" in problem.path]
+    assert len(found) == 1
+    assert "set `show: full`, or remove `heard`" in found[0]

@@ -85,7 +85,7 @@ def _describe(schema: Schema) -> str:
         return str(options[0]) if len(options) == 1 else "one of " + ", ".join(map(str, options))
     kind = schema.get("type")
     if kind in ("integer", "number"):
-        return ("a whole number" if kind == "integer" else "a number") + _bounds(schema)
+        return _number(schema) + _bounds(schema)
     if kind == "string":
         most = f" of at most {schema['maxLength']} characters" if "maxLength" in schema else ""
         return f"text{most} that is not empty" if schema.get("minLength") else f"text{most}" + _form(schema)
@@ -97,6 +97,13 @@ def _describe(schema: Schema) -> str:
         return f"a mapping of at least {schema['minProperties']}"
     plain = {"boolean": "true or false", "null": "nothing", "object": "a mapping"}
     return f"a mapping with kind: {named}" if named else plain.get(str(kind), "something else")
+
+
+def _number(schema: Schema) -> str:
+    factor = schema.get("multipleOf")
+    if factor is None:
+        return "a whole number" if schema["type"] == "integer" else "a number"
+    return "an even number" if factor == 2 else f"a multiple of {factor:g}"
 
 
 def _form(schema: Schema) -> str:

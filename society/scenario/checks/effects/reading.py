@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 
 from society.components.facts import listing
 from society.scenario.checks.effects.findings import Finding
@@ -97,10 +98,11 @@ class _Reading:
                 who = "one agent speaks" if speaking == 1 else f"it has no edge over these {speaking} agents"
                 yield self._at(field, message=f"has no effect: {who}; add agents, or remove it")
             elif not any(tie.turns for tie in inside):
-                yield self._at(
-                    field,
-                    message="has no effect: there are no earlier turns to read in the only round; set `rounds: 2`",
-                )
+                remedy = "set `rounds: 2`"
+                if self.spec.schedule == "simultaneous" and _has_order(inside):
+                    remedy = f"set `schedule: topological`, by which agents read those before them, or {remedy}"
+                message = "has no effect: there are no earlier turns to read in the only round"
+                yield self._at(field, message=f"{message}; {remedy}")
 
     def _check_draws(self) -> Iterator[Finding]:
         """Yield random topologies with only one graph over these agents."""
@@ -269,3 +271,15 @@ class _Reading:
                 f"does not show `{variable}`, so messages to {listing(who, 2)} in the phase {self.spec.name!r} are lost"
             )
             yield Finding(("roles", role, "prompt"), f"{message}; {remedy}")
+
+
+def _has_order(ties: Iterable[Tie]) -> bool:
+    """Return whether edges have no cycle."""
+    before: dict[str, set[str]] = {}
+    for tie in ties:
+        before.setdefault(tie.reader, set()).add(tie.sender)
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError:
+        return False
+    return True

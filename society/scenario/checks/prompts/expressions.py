@@ -137,6 +137,9 @@ class Expressions(Comparisons):
             message = f"some rows have no field {name!r}; test {{% if {whole.source}.{name} is defined %}} first"
             self.fault(node, name, message, error=True)
             return
+        if name in whole.hidden:
+            self.fault(node, name, f"`{whole.source}.{name}` {whole.hidden[name]}", error=True)
+            return
         if whole.kind == "list":
             each = f"{{% for one in {whole.source or '...'} %}}{{{{ one.{name} }}}}{{% endfor %}}"
             message = f"is a list, so it has no {name!r}; write {each}"

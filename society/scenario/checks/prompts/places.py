@@ -98,7 +98,11 @@ class _PhasePlaces:
         some = [self.flow.society.bind_as(self.phase.plan, plan.name, role) for plan in plans[:MOST_BOUND]]
         if len(some) < len(plans):
             names = [plan.name for plan in plans]
-            more |= {"persona": UNKNOWN, "vars": UNKNOWN, "name": text(names, source="name", known=self.facts.agents)}
+            more |= {
+                "persona": Value(source="persona"),
+                "vars": UNKNOWN,
+                "name": text(names, source="name", known=self.facts.agents),
+            }
         for same in _alike(some):
             yield from self._places(same, **more)
 
@@ -132,7 +136,7 @@ class _PhasePlaces:
                 plans,
                 round=number(numbers, source="round"),
                 heard=self._heard(names, first),
-                summary=TEXT if self._may_summarize(names, first) else text([""], source="summary"),
+                summary=text(source="summary") if self._may_summarize(names, first) else text([""], source="summary"),
                 own=self.facts.own(names, None if drafts else own),
                 readers=readers if not self.phase.moderated else listed(text(total), source="readers"),
             )

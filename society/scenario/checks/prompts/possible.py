@@ -42,6 +42,8 @@ class Value:
     """Fields of a record."""
     optional: frozenset[str] = frozenset()
     """Fields that only some records have."""
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    """Fields of data that a record does not show, each with the reason."""
     noun: str = ""
     """A record in words, such as "a message of `heard`"."""
     plain: bool = True

@@ -48,6 +48,8 @@ EMPTY = {
     "tools": "its agents have no tools; set `tools` in the role",
 }
 """Remedies for variables that are always empty, by variable."""
+SUMMARIZED = "the edges here show a summary; use `summary`, or set `show: full` in `edges`"
+"""Remedy for `heard` where only summaries arrive."""
 NAMES = {"phase": "phase", "name": "agent", "role": "role", "sender": "agent", "reader": "agent"}
 WORDS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
 
@@ -139,10 +141,13 @@ class _Template:
                 used.node.lineno, used.variable, f"`{used.variable}` is empty here: {used.remedy}", False
             )
             return
-        if used.variable == "heard" and len(phases) == 1 and all(p.variables["heard"].empty for p in self.places):
+        unheard = used.variable == "heard" and all(place.variables["heard"].empty for place in self.places)
+        summarized = unheard and any(not place.variables["summary"].empty for place in self.places)
+        if unheard and len(phases) == 1 and not summarized:
             yield self._unheard(next(iter(phases)))
             return
-        message = f"uses `{used.variable}`, which is always empty: {EMPTY[used.variable]}"
+        why = SUMMARIZED if summarized else EMPTY[used.variable]
+        message = f"uses `{used.variable}`, which is always empty: {why}"
         yield self._problem(used.node.lineno, used.variable, message, error=False)
 
     def _unheard(self, phase: str) -> Problem:
@@ -151,8 +156,12 @@ class _Template:
         index = self.flow.scenario.phases.index(spec)
         field = next((name for name in ("topology", "agents") if name in spec.model_fields_set), "")
         steps: Steps = ("phases", index, field) if field else ("phases", index)
-        who = listing(dict.fromkeys(name for place in self.places for name in place.agents), 2)
-        message = f"no message arrives for {who}, whose prompt shows `heard`; set `topology` or `reads`"
+        remedy = "set `topology` or `reads`"
+        agents = dict.fromkeys(name for place in self.places for name in place.agents)
+        ties = next(found for found in self.flow.phases if found.index == index).ties or ()
+        if spec.edges.show == "nothing" and any(tie.reader in agents and tie.turns for tie in ties):
+            steps, remedy = ("phases", index, "edges", "show"), "set `show: full`, or remove `heard`"
+        message = f"no message arrives for {listing(agents, 2)}, whose prompt shows `heard`; {remedy}"
         return problem_at(self.root, steps, message, level="warning")
 
     def _shows_summary(self) -> bool:

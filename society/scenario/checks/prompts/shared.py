@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from society.answers.choice import OPTION_LETTERS
@@ -77,7 +77,9 @@ class Facts:
         shared = set(rows[0]).intersection(*rows) if rows else set()
         named = {name: join(constant(row[name]) for row in rows[:MOST_OPTIONS]) for name in shared}
         optional = frozenset(set[str]().union(*rows) - shared)
-        return Value("record", None, False, fields=named, optional=optional, noun="the row", plain=False, source="item")
+        hidden = {name: why for task in self.flow.scenario.tasks.values() for name, why in task.find_hidden().items()}
+        row = Value("record", fields=named, optional=optional, noun="the row", plain=False, source="item")
+        return replace(row, hidden=hidden)
 
     @cached_property
     def choices(self) -> Value:
