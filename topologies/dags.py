@@ -41,7 +41,7 @@ class Layered(Topology):
         layers = self.layers
         if isinstance(layers, list):
             total = sum(layers)
-            require(total == n, "layered", n, f"layers add up to {total}", f"give layers that add up to {n}", "layers")
+            require(total == n, "layered", n, f"layers add up to {total}", f"Give layers that add up to {n}", "layers")
             return layers
         require(layers <= n, "layered", n, f"{layers} layers cannot be filled", f"layers: 1 to {n}", "layers")
         return [n // layers + (i < n % layers) for i in range(layers)]

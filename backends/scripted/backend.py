@@ -65,10 +65,12 @@ class Scripted(BackendConfig):
             if rule.always_answers and i + 1 < len(self.rules):
                 reason = "is never tried: the rule before it always answers; put it first, or give the other a `when`"
                 reasons["rules", i + 1] = reason
-                break
             if rule.calculate is not None and rule.calculate.skill == 1 and "wrong" in rule.calculate.model_fields_set:
                 reason = "has no effect: with a `skill` of 1 no answer is wrong; remove it"
                 reasons["rules", i, "calculate", "wrong"] = reason
+            if rule.average is not None and rule.average.low > rule.average.high:
+                reason = f"`low` ({rule.average.low:g}) is above `high` ({rule.average.high:g}); exchange them"
+                reasons["rules", i, "average", "low"] = reason
         return reasons
 
     def open(self) -> ScriptedBackend:

@@ -62,7 +62,7 @@ class Consensus(_Shares):
     def idle(self, facts: PhaseFacts) -> Reasons:
         n = len(facts.speakers)
         if self.among:
-            return super().idle(facts)
+            return super().idle(facts) or self.trivial(facts.speakers, facts.members)
         if n == 1:
             return {"": "one speaker always agrees with itself, so the phase ends after its first round; remove it"}
         if self.share * n <= 1 + 1e-9:
@@ -71,6 +71,12 @@ class Consensus(_Shares):
         if facts.moderated and len(facts.spoken_before) < 2:
             why = "ends the phase after its first round: only one has spoken by then"
             return {"": f"{why}; let all speak in a phase before this one"}
+        return {}
+
+    def trivial(self, agents: Sequence[str], members: Mapping[str, Sequence[str]]) -> Reasons:
+        if len(agents) > 1 and len(counted := self.counted(agents, members)) == 1:
+            why = f"{counted[0]!r} alone always agrees with itself"
+            return {"among": f"{why}; name others, or use `kind: verdict` to wait for its answer"}
         return {}
 
 

@@ -67,6 +67,14 @@ class StopRule(Component, ABC):
         """Return why the rule can never end the phase early, or always ends it after the first round."""
         return {}
 
+    def trivial(self, agents: Sequence[str], members: Mapping[str, Sequence[str]]) -> Reasons:
+        """Return why the rule has nothing to compare among these agents. `members`: agents of each group."""
+        return {}
+
+    def at_once(self, facts: PhaseFacts) -> Reasons:
+        """Return why the rule always ends what it `ends` after the first round of the phase."""
+        return {}
+
 
 class Stability(StopRule):
     """The distribution of answers has stopped changing.
@@ -131,10 +139,15 @@ class Budget(StopRule):
             if limit is not None and limit > most[field]:
                 why = f"is never reached before the last round: the debate has at most {most[field]:,} {field} by then"
                 reasons[field] = f"{why}; lower it, or raise `rounds`"
-        if self.turns is not None and self.turns <= facts.least_turns:
-            why = f"is reached in the first round: the debate has {facts.least_turns:,} turns by then"
-            reasons["turns"] = f"{why}; raise it, or leave the rule out with `rounds: 1`"
-        return reasons
+        return {**reasons, **self.at_once(facts)}
+
+    def at_once(self, facts: PhaseFacts) -> Reasons:
+        if self.turns is None or self.turns > facts.least_turns:
+            return {}
+        why = f"is reached in the first round: the debate has {facts.least_turns:,} turns by then"
+        if self.ends != "phase":
+            return {"turns": f"{why}, so the {self.ends} always ends there; raise it, or remove what follows"}
+        return {"turns": f"{why}; raise it, or leave the rule out with `rounds: 1`"}
 
     def never(self, facts: ConditionFacts) -> Reasons:
         most = {"tokens": facts.most_tokens, "turns": facts.most_turns}

@@ -86,6 +86,13 @@ class LabelRule(Component, ABC):
         """Return how many additional first answers of each agent this iteration needs for each question."""
         return 0
 
+    def most_votes(self, turns: Mapping[str, int], agents: int) -> int | None:
+        """Return the maximum number of votes of a debate; None if the label is no vote.
+
+        `turns` has the maximum number of turns of each voter; `agents` is the number of all agents.
+        """
+        return None
+
     def idle(self, facts: LabelFacts) -> Reasons:
         """Return why the rule, or one of its fields, changes nothing for these voters."""
         return {}

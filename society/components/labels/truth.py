@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from society.components.facts import LabelFacts, Reasons
@@ -49,6 +50,9 @@ class ToolLabel(LabelRule):
         spoken = [turn for turns in evidence.turns.values() for turn in turns]
         checked = [turn.answer for turn in (*spoken, *evidence.drawn) if self._is_checked(turn, evidence)]
         return count_answers(checked, evidence.same) if checked else Label(None, NO_CHECK)
+
+    def most_votes(self, turns: Mapping[str, int], agents: int) -> int | None:
+        return sum(turns.values())
 
     def idle(self, facts: LabelFacts) -> Reasons:
         return (

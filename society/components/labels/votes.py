@@ -6,7 +6,7 @@ samples), Co-rewarding (2508.00410, labels of another time or agent).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -74,6 +74,10 @@ class VoteLabel(LabelRule):
         turns = [turn for spoken in voters.values() for turn in self._which(spoken)]
         turns += [turn for turn in evidence.drawn if not self._is_own(turn.id.agent, agent)]
         return count_answers([turn.answer for turn in turns if turn.status == "ok"], evidence.same)
+
+    def most_votes(self, turns: Mapping[str, int], agents: int) -> int | None:
+        cast = sum(turns.values()) if self.over == "all" else len(turns)
+        return cast + self.samples * agents
 
     def idle(self, facts: LabelFacts) -> Reasons:
         reasons = {}

@@ -53,7 +53,8 @@ class SampleMetric(Metric):
 
     def remarks(self, questions: int, scored: int, samples: int) -> Iterator[str]:
         if not scored:
-            yield f"has no numbers: none of the {questions} questions has a true answer; give them one, or remove it"
+            none = "the question has no" if questions == 1 else f"none of the {questions} questions has a"
+            yield f"has no numbers: {none} true answer; set `gold`, or remove it"
         elif samples == 1:
             yield "compares samples, but each question has one; set `samples: 2` or more, or remove it"
         elif too_many := [k for k in self.k if k > samples]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from society.components.decisions.base import DecisionRule
+from society.components.faults import faults_of
+from society.core.plain import count as count_of
 from society.core.problems import Problem
+from society.scenario.checks.effects.flow import follow
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.models.training import TrainSpec
@@ -28,6 +31,21 @@ def _beyond(scenario: Scenario, voters: int) -> Iterator[tuple[Steps, str, objec
         yield ("decision", "quorum"), f"cannot be reached: {have}; lower it", quorum
     if scenario.train is not None:
         yield from _labels(scenario.train, scenario.decision, voters, have)
+        yield from _votes(scenario, scenario.train)
+
+
+def _votes(scenario: Scenario, spec: TrainSpec) -> Iterator[tuple[Steps, str, object]]:
+    """Yield a quorum that the votes of no debate reach."""
+    flow = follow(scenario)
+    turns = {name: count for name in flow.society.voters if (count := flow.spoken(name))}
+    agents = sum(agent.count for agent in scenario.agents.values())
+    for rule in dict.fromkeys(map(spec.label_of, spec.learners.values())):
+        with faults_of(rule, "most_votes"):
+            most = rule.most_votes(turns, agents)
+        if most is not None and 0 < most < spec.quorum:
+            message = f"no vote can be a label: a debate has at most {count_of(most, 'vote')}, fewer than `quorum`"
+            yield ("train", "quorum"), f"{message}; lower `train.quorum` to {most} or less", spec.quorum
+            return
 
 
 def _labels(spec: TrainSpec, decision: DecisionRule, voters: int, have: str) -> Iterator[tuple[Steps, str, object]]:

@@ -44,6 +44,9 @@ def _check(steps: Steps, conditions: Conditions, facts: ConditionFacts) -> Itera
     impossible = bool(entries) and all(any(_never(rule, facts) for rule in parts) for parts in entries)
     for below, rule in each_rule(conditions):
         yield from explain((*steps, *below), rule, _never(rule, facts), error=impossible)
+        with faults_of(rule, "trivial"):
+            trivial = rule.trivial(facts.agents, facts.members)
+        yield from explain((*steps, *below), rule, trivial)
         if rule.ends != "phase":
             message = "has no effect: only rules of `stop` end anything; remove it"
             yield Finding((*steps, *below, "ends"), message)

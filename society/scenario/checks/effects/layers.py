@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel
 
@@ -24,7 +24,7 @@ ENGINE_OPTIONS = frozenset({"show", "tags"})
 """Options of thinking that need no backend: the engine reads them."""
 TRUNCATIONS = {"top_k": 0, "top_p": 1, "min_p": 0}
 """Settings that exclude unlikely tokens, with the value that disables them."""
-OWN = ("role", "backend", "adapter", "persona", "when", "vars")
+OWN = ("role", "backend", "adapter", "persona", "when")
 """Fields of an agent that a binding may override."""
 
 
@@ -37,6 +37,7 @@ def check_layers(flow: Flow) -> Iterator[Finding]:
     yield from _check_overridden(sampling)
     yield from _check_overridden(thinking)
     yield from _check_overridden([(plan, _own_levels(flow, phase, plan)) for phase, plan in plans])
+    yield from _check_overridden([(plan, _value_levels(flow, phase, plan)) for phase, plan in plans], ("vars",))
     yield from _check_greedy(sampling)
     yield from _check_honoured(flow, sampling, thinking)
     yield from _check_switches(thinking)
@@ -65,6 +66,22 @@ def _own_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
     return [(("agents", plan.group), flow.scenario.agents[plan.group]), *_bindings(phase, plan)]
 
 
+def _value_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan) -> list[Level]:
+    """Return the levels of an agent's `vars`, the strongest last.
+
+    The scenario's own is left out if some role speaks in no phase: memories and controllers may use it.
+    """
+    scenario = flow.scenario
+    everywhere = {plan.role_name for _, plan in flow.plans()} == set(scenario.roles)
+    return [
+        *([((), scenario)] if everywhere else []),
+        (("roles", plan.role_name), scenario.roles[plan.role_name]),
+        (("agents", plan.group), scenario.agents[plan.group]),
+        (("phases", phase.index), phase.spec),
+        *_bindings(phase, plan),
+    ]
+
+
 def _setting_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan, noun: str) -> list[Level]:
     """Return the levels of an agent's `sampling` or `thinking`, the strongest last."""
     scenario = flow.scenario
@@ -77,9 +94,12 @@ def _setting_levels(flow: Flow, phase: PhaseFlow, plan: AgentPlan, noun: str) ->
     return [((*steps, noun), getattr(level, noun)) for steps, level in levels]
 
 
-def _given(level: BaseModel) -> list[Steps]:
-    """Return the fields that a level sets, as steps below it. Of `template_args`, each variable is a field."""
-    fields = type(level).model_fields if isinstance(level, SamplingSpec | ThinkingSpec) else OWN
+def _given(level: BaseModel, own: Sequence[str] = OWN) -> list[Steps]:
+    """Return the fields that a level sets, as steps below it. Each value of a mapping is a field.
+
+    `own`: the fields of a level that has others beside its settings.
+    """
+    fields = type(level).model_fields if isinstance(level, SamplingSpec | ThinkingSpec) else own
     found: list[Steps] = []
     for field in fields:
         value = getattr(level, field, None)
@@ -89,17 +109,17 @@ def _given(level: BaseModel) -> list[Steps]:
     return found
 
 
-def _winners(levels: list[Level]) -> dict[Steps, Steps]:
+def _winners(levels: list[Level], own: Sequence[str] = OWN) -> dict[Steps, Steps]:
     """Return the strongest level that sets each field."""
-    return {field: steps for steps, level in levels for field in _given(level)}
+    return {field: steps for steps, level in levels for field in _given(level, own)}
 
 
-def _check_overridden(found: Settings) -> Iterator[Finding]:
+def _check_overridden(found: Settings, own: Sequence[str] = OWN) -> Iterator[Finding]:
     reached: dict[tuple[Steps, Steps], bool] = {}
     for _, levels in found:
-        winners = _winners(levels)
+        winners = _winners(levels, own)
         for steps, level in levels:
-            for field in _given(level):
+            for field in _given(level, own):
                 reached[steps, field] = reached.get((steps, field), False) or winners[field] == steps
     for (steps, field), used in reached.items():
         if not used:

@@ -31,7 +31,7 @@ def check_rules(flow: Flow) -> Iterator[Finding]:
         yield from _check_gates(flow, phase)
         if phase.spec.stop or phase.spec.controllers:
             facts = _phase_facts(flow, phase)
-            yield from _check_stops(phase, facts)
+            yield from _check_stops(flow, phase, facts)
             yield from _check_controllers(phase, facts)
     yield from _check_decision(flow)
     for j, metric in enumerate(flow.scenario.metrics or ()):
@@ -130,16 +130,28 @@ def _is_random(phase: PhaseFlow) -> bool:
         return True
 
 
-def _check_stops(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
+def _check_stops(flow: Flow, phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
     for j, rule in enumerate(phase.spec.stop):
         steps: Steps = ("phases", phase.index, "stop", j)
         if facts.rounds == 1 and not ends_more(rule):
             yield Finding(steps, "has no effect: the phase has one round; set `rounds: 2` or more")
         elif isinstance(rule, StopRule):
-            yield from explain(steps, rule, {} if ends_more(rule) else _idle(rule, facts))
+            yield from explain(steps, rule, _skips(flow, phase, rule, facts) if ends_more(rule) else _idle(rule, facts))
         else:
             for k, part in enumerate(rule):
                 yield from explain((*steps, k), part, {} if ends_more(rule) else _idle(part, facts))
+
+
+def _skips(flow: Flow, phase: PhaseFlow, rule: StopRule, facts: PhaseFacts) -> Reasons:
+    """Return why a rule that ends more than its phase always leaves out what follows the first round.
+
+    A phase with `when` may be there to end the debate.
+    """
+    follows = facts.rounds > 1 or phase is not flow.phases[-1] or flow.scenario.repeat
+    if phase.spec.when or not follows:
+        return {}
+    with faults_of(rule, "at_once"):
+        return rule.at_once(facts)
 
 
 def _check_controllers(phase: PhaseFlow, facts: PhaseFacts) -> Iterator[Finding]:
@@ -175,6 +187,7 @@ def _check_decision(flow: Flow) -> Iterator[Finding]:
     if silent := [name for name, count in turns.items() if not count]:
         yield from _check_silent(flow, silent)
         turns = {name: count for name, count in turns.items() if count}
+    yield from _check_moderators(flow, turns)
     if not turns:
         return
     last = flow.phases[-1]
@@ -239,6 +252,18 @@ def _may_skip_ballots(flow: Flow) -> bool:
     """Return whether a debate may end without the last phase."""
     earlier = (rule for phase in flow.phases[:-1] for _, rule in each_rule(phase.spec.stop))
     return bool(flow.phases[-1].spec.when) or any(map(ends_more, earlier))
+
+
+def _check_moderators(flow: Flow, voters: Iterable[str]) -> Iterator[Finding]:
+    """Yield voters that only moderate: their replies are names of speakers."""
+    others = {name for phase in flow.phases for name in (*phase.speaking, *(() if phase.moderated else phase.helpers))}
+    decision = flow.scenario.decision
+    for j, name in enumerate(decision.electorate()):
+        asked = agents_of([name], flow.society.members)
+        if asked and set(asked).intersection(voters).difference(others):
+            field: Steps = ("voters", j) if decision.voters else ("agent",)
+            message = f"{listing(asked)} only moderates, so its vote is the name of a speaker"
+            yield Finding(("decision", *field), f"{message}; name others, or let it speak in a phase")
 
 
 def _check_silent(flow: Flow, silent: list[str]) -> Iterator[Finding]:
