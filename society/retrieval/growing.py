@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from weakref import finalize
 
 from society.core.errors import InputError
 from society.retrieval.encoders import encode_once
 from society.retrieval.ranking import ENCODER, require_measure, split_words
 
 if TYPE_CHECKING:
-    import sqlite3
-
     import numpy as np
 
 BUFFER = 16384
@@ -48,8 +47,10 @@ class WordIndexes:
     def __init__(self) -> None:
         import sqlite3
 
-        self._database = sqlite3.connect(":memory:")
-        self._numbers: dict[str, int] = {}
+        self.database = sqlite3.connect(":memory:")
+        finalize(self, self.database.close)
+        self.numbers: dict[str, int] = {}
+        """Number of each word."""
         self._count = 0
 
     def new(self) -> WordIndex:
@@ -59,22 +60,23 @@ class WordIndexes:
         self._count += 1
         name = f"texts_{self._count}"
         try:
-            self._database.execute(f"CREATE VIRTUAL TABLE {name} USING fts5(words, content='', tokenize='ascii')")
-            self._database.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('hashsize', {BUFFER})")
+            self.database.execute(f"CREATE VIRTUAL TABLE {name} USING fts5(words, content='', tokenize='ascii')")
+            self.database.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('hashsize', {BUFFER})")
         except sqlite3.OperationalError as error:
             raise InputError(
                 f"The relevance of memories by words needs SQLite with FTS5: {error}.",
                 "Use a Python with FTS5, as python.org, conda and Linux distributions have it, or `by: meaning`.",
             ) from error
-        return WordIndex(self._database, name, self._numbers)
+        return WordIndex(self, name)
 
 
 class WordIndex:
     """An index of texts by their words."""
 
-    def __init__(self, database: sqlite3.Connection, name: str, numbers: dict[str, int]) -> None:
-        self._database, self._name, self._numbers = database, name, numbers
-        self._size = 0
+    def __init__(self, shared: WordIndexes, name: str) -> None:
+        self._shared = shared  # its database is closed when no index needs it
+        self._database, self._numbers = shared.database, shared.numbers
+        self._name, self._size = name, 0
 
     def add(self, text: str) -> None:
         """Add a text."""
