@@ -56,7 +56,7 @@ torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fi
 
 gpu: $(DEV)  ## Run the tests and benchmarks that need a CUDA GPU (about eight minutes).
 	$(BIN)/pytest -q --device cuda --dtype bfloat16 tests/backends/hf/test_backend.py tests/backends/hf/test_end_to_end.py
-	for script in benchmarks/gpu_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+	failed=0; for script in benchmarks/gpu_*.py; do PYTHONPATH=. $(BIN)/python $$script || failed=1; done; exit $$failed
 
 slurm: $(DEV)  ## Run the tests of slurm.sh on a real Slurm (apt-get install slurm-wlm munge; root), without a network.
 	unshare --net sh -c 'ip link set lo up && ip addr add 10.9.9.9/32 dev lo && SOCIETY_SLURM=1 $(BIN)/pytest -q tests/cluster/test_slurm.py'

@@ -209,7 +209,8 @@ def measure(size: str, found: list[dict[str, Any]], options: argparse.Namespace,
 
     def note(**cells: Any) -> None:
         found.append({"size": size, **cells})
-        options.o.write_text(report(found, card), "utf-8")
+        if options.o is not None:
+            options.o.write_text(report(found, card), "utf-8")
         say(json.dumps(found[-1]))
 
     def run(count: int, way: str, batch: Any, adapters: Sequence[str | None] = (None,), **sampling: Any) -> None:
@@ -286,16 +287,24 @@ def main() -> None:
     parser.add_argument("--old", type=int, default=12, help="new tokens over the dynamic cache (default: %(default)s)")
     parser.add_argument("--cache", type=int, default=1 << 17, help="tokens in the cache (default: %(default)s)")
     parser.add_argument("--prompts", type=int, nargs=2, default=[400, 620], help="lengths of long prompts")
-    parser.add_argument("-o", type=Path, default=RESULT, help="the result file (default: %(default)s)")
+    parser.add_argument("-o", type=Path, help=f"the result file (default: on a GPU {RESULT.name} in results/)")
     options = parser.parse_args()
+    if options.o is None and torch.cuda.is_available() and "tiny" not in options.sizes:
+        options.o = RESULT
     torch.backends.cuda.enable_cudnn_sdp(False)
     card = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
     found: list[dict[str, Any]] = []
+    failed = False
     for size in options.sizes:
-        measure(size, found, options, card)
+        try:
+            measure(size, found, options, card)
+        except torch.cuda.OutOfMemoryError as error:
+            failed = True
+            say(size, "does not fit:", str(error).partition(". ")[0], "- lower --cache or --rows")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     print(report(found, card), file=sys.stdout)
+    raise SystemExit(int(failed))
 
 
 STARTED = time.perf_counter()

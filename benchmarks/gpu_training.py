@@ -6,7 +6,8 @@ SIZE is `1b` (1.32 billion parameters), `8b` (7.38), `8b/8` (its first 8 layers)
 or plain-full, plain-lora; OPTION is compile, recompute, 8bit or profile. Models are random, made on the device in
 bfloat16. Rows have 640 to 940 tokens, of which the last 150 are learned. Each variant starts from the same weights and
 sees the same batches. `turns:SIZE` measures what lies between training and generation. The tables go to
-results/gpu_training.md. On a machine without a GPU only `tiny` makes sense.
+results/gpu_training.md, if no variant is named and there is a GPU. All of TABLE needs 48 GB of GPU memory. The exit status is 1 if a
+variant fails. On a machine without a GPU only `tiny` makes sense.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ WIDTHS = {
     "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 20},
     "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32},
 }
+METHODS = ("full", "lora", "qlora", "plain-full", "plain-lora")
+OPTIONS = ("compile", "recompute", "8bit", "profile")
 TABLE = (
     "1b:full",
     "1b:full:compile",
@@ -70,6 +73,11 @@ class Variant:
 
     def __post_init__(self) -> None:
         self.size, self.method, *self.options = self.name.split(":")
+        unknown = {self.size.partition("/")[0]} - {*WIDTHS} | {self.method} - {*METHODS} | {*self.options} - {*OPTIONS}
+        if unknown:
+            raise SystemExit(
+                f"{self.name}: unknown {', '.join(sorted(unknown))}; the top of this file lists what there is."
+            )
 
     @property
     def full(self) -> bool:
@@ -213,9 +221,6 @@ def train_plainly(variant: Variant, model: Any, rows: list[tuple[list[int], int]
     variant.losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-TRAINERS: dict[str, Callable[..., None]] = {"plain": train_plainly}
-
-
 def synchronize() -> None:
     if CUDA:
         torch.cuda.synchronize()
@@ -233,7 +238,7 @@ def measure(name: str, steps: int) -> str:
     model = make_model(variant.size)
     config = model.config.to_dict()
     linear = sum(m.weight.numel() for m in model.model.modules() if isinstance(m, torch.nn.Linear))
-    train = TRAINERS.get(variant.method.partition("-")[0], train_ours)
+    train = train_plainly if variant.method.startswith("plain") else train_ours
     started = time.perf_counter()
     if "profile" in variant.options:
         profiled(train, variant, model, rows)
@@ -345,6 +350,7 @@ def main() -> None:
     lines = [HEAD + "|---" * 9 + "|"]
     print(lines[0], flush=True)
     after: list[str] = []
+    failed = False
     for name in names:
         try:
             if name.startswith("turns:"):
@@ -352,15 +358,17 @@ def main() -> None:
                 continue
             lines.append(measure(name, 3 if name.startswith("tiny") else 5))
         except Exception as error:
+            failed = True
             traceback.print_exc(limit=-4)
             lines.append(f"| {name} | FAILED: {type(error).__name__}: {str(error)[:150]} |")
         gc.collect()
         print(lines[-1], flush=True)
-    if not sys.argv[1:]:
+    if CUDA and not sys.argv[1:]:
         text = (
             f"# Finetuning on a GPU\n\n{(__doc__ or '').strip()}\n\n" + "\n".join(lines) + "\n\n" + "\n\n".join(after)
         )
         (RESULTS / "gpu_training.md").write_text(f"{text}\n\n{describe_machine()}\n", "utf-8")
+    raise SystemExit(int(failed))
 
 
 if __name__ == "__main__":
