@@ -6,8 +6,8 @@ SIZE is `1b` (1.32 billion parameters), `8b` (7.38), `8b/8` (its first 8 layers)
 or plain-full, plain-lora; OPTION is compile, recompute, 8bit or profile. Models are random, made on the device in
 bfloat16. Rows have 640 to 940 tokens, of which the last 150 are learned. Each variant starts from the same weights and
 sees the same batches. `turns:SIZE` measures what lies between training and generation. The tables go to
-results/gpu_training.md, if no variant is named and there is a GPU. All of TABLE needs 48 GB of GPU memory. The exit status is 1 if a
-variant fails. On a machine without a GPU only `tiny` makes sense.
+results/gpu_training.md, if no variant is named and there is a GPU. All of TABLE needs 48 GB of GPU memory. The exit
+status is 1 if a variant fails. On a machine without a GPU only `tiny` makes sense.
 """
 
 from __future__ import annotations

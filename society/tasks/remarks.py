@@ -90,14 +90,18 @@ def _is_number(task: Task, gold: str) -> bool:
 def _is_found(task: Task, item: Item) -> bool:
     """Return whether a reply of the true answer alone is right, in marks if nothing else is read.
 
-    What a regular expression finds is not known. It may need words around the answer.
+    What a regular expression finds is not known. It may need words around the answer. A reader that raises an error is
+    named when it reads a reply.
     """
     extract = task.format.extract
     if any(isinstance(extractor, Regex) for extractor in extract):
         return True
     marked = all(extractor in get_args(Marked) for extractor in extract)
-    found = task.parse(_MARKS[str(extract[0])].format(item.gold) if marked else item.gold, item)
-    return found is not None and (found == item.gold or task.correct(found, item))
+    try:
+        found = task.parse(_MARKS[str(extract[0])].format(item.gold) if marked else item.gold, item)
+        return found is not None and (found == item.gold or task.correct(found, item))
+    except Exception:
+        return True
 
 
 def _count(some: Sequence[Item], known: Sequence[Item]) -> str:

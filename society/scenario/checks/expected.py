@@ -78,7 +78,10 @@ def _list_answers(task: Task, items: Sequence[Item], replies: tuple[str, ...] | 
     some = items[:MOST_ITEMS]
     found: Iterable[str | None]
     if replies is not None:
-        found = (task.parse(reply, item) for item in some for reply in replies)
+        try:
+            found = [task.parse(reply, item) for item in some for reply in replies]
+        except Exception:
+            return None  # a reader that raises an error is named when it reads a reply
     elif not _is_free(task) and (task.format.equal == "choice" or set(task.format.extract) <= {"candidates", "choice"}):
         found = (answer for item in some for answer in task.candidates(item).values())
     else:
