@@ -101,7 +101,7 @@ def _require_known(society: Society, task: Task, items: Sequence[Item]) -> None:
     """Raise `InputError` if a prompt of memories takes a fact for known that agents do not learn of a question."""
     if society.rememberers:
         unscored = sum(not task.scores(item) for item in items)
-        for role, problem, remedy in check_learned(society, unscored, len(items)):
+        for role, _, problem, remedy in check_learned(society, unscored, len(items)):
             raise InputError(f"The role {role!r} {problem}.", f"{remedy[:1].upper()}{remedy[1:]}.", ("roles", role))
 
 

@@ -31,6 +31,7 @@ BASE: dict[str, Any] = {
 }
 Change = Callable[[dict[str, Any]], object]
 LOOP = "{% for m in heard %}{{ m.text }}{% endfor %}"
+NUMBERED = "{{ question }} " + LOOP + "{% for c in candidates %}{{ LETTER }}. {{ c.answer }} {% endfor %}"
 
 
 def problems(folder: Path, scenario: dict[str, Any]) -> list[Problem]:
@@ -359,6 +360,12 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("decision", "no candidates", only(rounds=2), put("decision", "approval")),
     case("roles.solver.prompt", "shows no `candidates`", put("decision", "ranked")),
     case(
+        "roles.solver.prompt",
+        "does not show `letter`",
+        put("decision", "borda"),
+        put("roles.solver.prompt", NUMBERED.replace("LETTER", "loop.index")),
+    ),
+    case(
         "decision.voters",
         "no voter speaks in the last phase",
         *HELPER,
@@ -640,3 +647,11 @@ def test_weights_and_votes_with_an_effect_are_not_reported(tmp_path: Path, chang
         change(scenario)
     found = problems(tmp_path, scenario)
     assert not [p for p in found if p.level == "error" or "weight" in p.message or "whole reply" in p.message]
+
+
+@pytest.mark.parametrize("letter", ["c.letter", "'ABCDEF'[loop.index0]", "loop.cycle('A', 'B')", "'%c' | format(65)"])
+def test_ballots_may_write_their_own_letters(tmp_path: Path, letter: str) -> None:
+    scenario = copy.deepcopy(BASE)
+    for change in (put("decision", "borda"), put("roles.solver.prompt", NUMBERED.replace("LETTER", letter))):
+        change(scenario)
+    assert [str(problem) for problem in problems(tmp_path, scenario) if "letter" in problem.message] == []

@@ -81,6 +81,7 @@ MISTAKES = [
     ("round == 1", "round == 4", "rounds count from 1 to 3"),
     ("round == 1", "round > 0", "always holds: rounds count from 1"),
     ("round == 1", 'phase == "opening"', "another condition around it or before it"),
+    ("round == 1", "round < round", "compares `round` with itself"),
     ("round == 1", "heard == []", "write {% if not heard %}"),
     ("round == 1", "question is none", "never equals None"),
     ("{{ persona.years }}", "{{ persona.year }}", "did you mean 'years'"),
@@ -305,3 +306,21 @@ def test_messages_that_edges_do_not_show_are_reported_at_show(folder: Path) -> N
     found = [str(problem) for problem in check(folder, text) if "talk.edges.show" in problem.path]
     assert len(found) == 1
     assert "set `show: full`, or remove `heard`" in found[0]
+
+
+ANONYMOUS = SUMMARY.replace("{{ summary }}", "{% for m in heard %}{% if m.sender == 'WHO' %}x{% endif %}{% endfor %}")
+ANONYMOUS = ANONYMOUS.replace(
+    "summarizer: scribe, edges: {show: summary}", "agents: [solver], edges: {anonymous: true}"
+)
+
+
+@pytest.mark.parametrize(("who", "wrong"), [("solver-1", True), ("solver", True), ("Agent 1", False)])
+def test_a_name_that_anonymous_edges_hide_is_never_that_of_a_sender(folder: Path, who: str, wrong: bool) -> None:
+    found = [str(problem) for problem in check(folder, ANONYMOUS.replace("WHO", who)) if "holds" in problem.message]
+    assert ["`anonymous` edges hide the names" in problem for problem in found] == [True] * wrong
+
+
+def test_a_summarizer_that_also_speaks_is_an_error(folder: Path) -> None:
+    text = SUMMARY.replace("topology: complete", "agents: [solver, scribe], topology: complete")
+    found = [problem for problem in check(folder, text) if problem.level == "error"]
+    assert ["'scribe' also speaks in this phase" in problem.message for problem in found] == [True]

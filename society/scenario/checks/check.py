@@ -189,7 +189,7 @@ class _Checker(Collector):
     def _check_helpers(self, i: int, phase: PhaseSpec, speaking: set[str]) -> None:
         """Check that no moderator, no agent on edges and no helper of a controller also speaks in the phase."""
         named: list[tuple[Steps, str]] = [(("moderator",), phase.moderator)] if phase.schedule == "moderated" else []
-        named += [(("on_edges",), phase.on_edges)] if phase.on_edges else []
+        named += [((field,), name) for field in ("on_edges", "summarizer") if (name := getattr(phase, field))]
         for j, controller in enumerate(phase.controllers):
             named += [(("controllers", j, field), name) for field, name in controller.helpers().items()]
         for name in self.judges:

@@ -22,8 +22,8 @@ GUARDS = ("none", "defined", "false", "boolean")
 """Tests by which a template tells an unknown fact from others."""
 
 
-def check_learned(society: Society, unscored: int = 0, questions: int = 0) -> Iterator[tuple[str, str, str]]:
-    """Yield the role, the problem and the remedy where a prompt takes a fact for known that an agent does not learn.
+def check_learned(society: Society, unscored: int = 0, questions: int = 0) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the role, the fact, the problem and the remedy for each fact that a prompt shows and an agent may lack.
 
     `unscored` of these `questions` have no true answer, so that no agent learns a verdict on them.
     """
@@ -37,10 +37,10 @@ def check_learned(society: Society, unscored: int = 0, questions: int = 0) -> It
             guard = f"test {{% if {'outcome' if variable == 'outcome' else 'memory'}.{fact} is none %}} first"
             if level < FEEDBACK.index(needed):
                 why = f"{shown}, which an agent with `feedback: {FEEDBACK[level]}` does not learn"
-                yield name, why, f"set `feedback: {needed}`, or {guard}"
+                yield name, fact, why, f"set `feedback: {needed}`, or {guard}"
             elif unscored and fact != "decision":
                 why = f"{shown}, which is unknown for {unscored:,} of {questions:,} questions: they have no true answer"
-                yield name, why, guard
+                yield name, fact, why, guard
 
 
 def _least_feedback(society: Society, name: str, variable: str) -> int | None:
@@ -55,6 +55,15 @@ def _least_feedback(society: Society, name: str, variable: str) -> int | None:
 
 def _named(memory: MemorySpec) -> list[str | None]:
     return [memory.write, memory.rate, memory.reflect.role if memory.reflect else None]
+
+
+def find_fact(role: RoleSpec, fact: str) -> tuple[str, int]:
+    """Return the field of a role and the line of its template that show a fact first."""
+    for field in ("system", "prompt"):
+        for node in parse_template(getattr(role, field) or "").find_all((nodes.Getattr, nodes.Getitem, nodes.Filter)):
+            if _attribute(node)[1] == fact:
+                return field, node.lineno
+    return "prompt", 1
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow
 from society.scenario.checks.effects.prompts import Use, find_use
-from society.scenario.checks.learned import LEARNED, check_learned
+from society.scenario.checks.learned import LEARNED
 from society.scenario.expand import NOTE, REFLECTION
 from society.scenario.models.memory import MemorySpec
 from society.scenario.models.scenario import Scenario
@@ -38,8 +38,6 @@ def check_memory(flow: Flow) -> Iterator[Finding]:
     for name in sorted({NOTE, REFLECTION}.intersection(flow.scenario.agents) if lasting else ()):
         message = f"is the name of turns that write memories (NAME/{name}); rename the agent"
         yield Finding(("agents", name), message, "error", key=True)
-    for role, problem, remedy in check_learned(flow.society):
-        yield Finding(("roles", role), f"{problem}; {remedy}", "error", key=True)
     yield from _check_sequence(flow)
     yield from _check_clock(flow)
 

@@ -41,6 +41,15 @@ def find_use(role: RoleSpec) -> Use:
     return Use(variables, tested, parts, any(_is_whole(tree) for tree in trees))
 
 
+def may_letter(role: RoleSpec) -> bool:
+    """Return whether templates may show the letters of candidates: as `letter`, or made of other texts or numbers."""
+    if find_use(role).shows("letter"):
+        return True
+    trees = [parse_template(source) for source in (role.system, role.prompt) if source]
+    made = (nodes.Getitem, nodes.Call, nodes.Filter)
+    return any(True for tree in trees for _ in tree.find_all(made))
+
+
 def _tested(tree: nodes.Template) -> Iterator[str]:
     """Yield the names in the conditions of a template: `if name`."""
     tests = [branch.test for branch in tree.find_all(nodes.If)]

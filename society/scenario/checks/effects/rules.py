@@ -17,7 +17,7 @@ from society.core.errors import InputError
 from society.scenario.checks.conditions import each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie, least_of, own_views
-from society.scenario.checks.effects.prompts import find_use
+from society.scenario.checks.effects.prompts import find_use, may_letter
 from society.scenario.expand import ends_more, is_random
 from society.scenario.members import agents_of
 from society.scenario.reading.tree import Steps
@@ -219,6 +219,10 @@ def _check_ballots(last: PhaseFlow, voters: Iterable[str]) -> Iterator[Finding]:
     blind = {last.plan.agents[name].role_name for name in voters if "candidates" not in last.use(name).variables}
     for role in sorted(blind):
         message = f"shows no `candidates`, and votes are the letters of these; write {LETTERED} there"
+        yield Finding(("roles", role, "prompt"), message)
+    unlettered = {last.plan.agents[name].role_name for name in voters if not may_letter(last.plan.agents[name].role)}
+    for role in sorted(unlettered - blind):
+        message = f"does not show `letter` of `candidates`, and votes are letters; write {LETTERED} there"
         yield Finding(("roles", role, "prompt"), message)
 
 

@@ -57,6 +57,8 @@ class Comparisons(ABC):
         truths: list[Truth] = []
         for index, operand in enumerate(node.ops):
             right = self.value(operand.expr)
+            if (name := write(node.expr)) and name == write(operand.expr) and len(node.ops) == 1:
+                self.fault(node, name, f"compares `{name}` with itself; correct one side")
             truths.append(self._compare(node, index, left, operand, right))
             left = right
         if any(truth == {False} for truth in truths):

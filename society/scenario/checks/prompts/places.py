@@ -170,6 +170,8 @@ class _PhasePlaces:
             most = min(most, self.phase.spec.cap)
         known = dict.fromkeys(tie.sender for ties in full for tie, _ in ties)
         edges = bool(self.phase.spec.on_edges) and most > 0
+        if known and not edges and all(tie.view.anonymous for ties in full for tie, _ in ties):
+            return self.facts.messages([*known], most, hidden=True, labels=True)
         return self.facts.messages(
             [*known, *((self.phase.spec.on_edges, *names) if edges else ())], None if edges else most, self._hides
         )

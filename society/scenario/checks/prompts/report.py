@@ -227,6 +227,8 @@ class _Template:
                 f"there is no {NAMES[subject.source]} {show(stated)}{self._hint(stated)}; here are {listing(options)}"
             )
         group = self.flow.society.members.get(str(stated), ())
+        if group and subject.source == "sender" and not set(options) & set(self.flow.society.members):
+            return "`anonymous` edges hide the names; remove `anonymous` in `edges`, or the comparison"
         if subject.source in NAMES and NAMES[subject.source] == "agent" and len(group) > 1:
             return f"{show(stated)} is a group, whose agents are {listing(group)}; name one, or compare `role`"
         if any(

@@ -100,9 +100,10 @@ class Facts:
         known = not agents or not self.confident.isdisjoint(agents)
         return Value("number", none=True, low=0, high=1) if known else Value("none", (None,), remedy=NO_CONFIDENCE)
 
-    def messages(self, senders: Collection[str], most: int | None, hidden: bool = False) -> Value:
-        """Return `heard`. `hidden`: some senders are anonymous."""
-        shown = text() if hidden else text(senders, source="sender", known=self.agents)
+    def messages(self, senders: Collection[str], most: int | None, hidden: bool = False, labels: bool = False) -> Value:
+        """Return `heard`. `hidden`: some senders are anonymous. `labels`: all are, so only labels are shown."""
+        names = [f"Agent {i}" for i, _ in enumerate(self.flow.society.agents, 1)] if labels else senders
+        shown = text(names if labels or not hidden else None, source="sender", known=self.agents)
         known = {"sender": shown, "confidence": self.confidence(senders)}
         return listed(self._spoken(Message, "a message of `heard`", known), most, source="heard")
 
