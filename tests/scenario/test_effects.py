@@ -361,6 +361,11 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("roles.solver.prompt", "shows no `candidates`", put("decision", "ranked")),
     case(
         "roles.solver.prompt",
+        "shows the question only in a loop",
+        put("roles.solver.prompt", "{% for m in heard %}{{ m.text }} {{ question }} {% endfor %}"),
+    ),
+    case(
+        "roles.solver.prompt",
         "does not show `letter`",
         put("decision", "borda"),
         put("roles.solver.prompt", NUMBERED.replace("LETTER", "loop.index")),
@@ -655,3 +660,10 @@ def test_ballots_may_write_their_own_letters(tmp_path: Path, letter: str) -> Non
     for change in (put("decision", "borda"), put("roles.solver.prompt", NUMBERED.replace("LETTER", letter))):
         change(scenario)
     assert [str(problem) for problem in problems(tmp_path, scenario) if "letter" in problem.message] == []
+
+
+@pytest.mark.parametrize("prompt", ["{{ question }}", "{% if round == 1 %}{{ question }}{% endif %}"])
+def test_a_question_may_be_in_a_loop_over_messages_and_beside_it(tmp_path: Path, prompt: str) -> None:
+    scenario = copy.deepcopy(BASE)
+    put("roles.solver.prompt", prompt + "{% for m in heard %}{{ m.text }} on {{ question }}{% endfor %}")(scenario)
+    assert [str(problem) for problem in problems(tmp_path, scenario) if "loop" in problem.message] == []

@@ -11,7 +11,7 @@ from society.scenario.binding import AgentPlan
 from society.scenario.checks.conditions import all_conditions, each_rule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, PhaseFlow
-from society.scenario.checks.effects.prompts import find_use
+from society.scenario.checks.effects.prompts import find_use, loops_question
 from society.scenario.checks.effects.rules import is_ours
 from society.scenario.members import judges
 from society.scenario.models.memory import MemorySpec
@@ -32,6 +32,7 @@ def check_agents(flow: Flow) -> Iterator[Finding]:
         if plans:
             yield from _check_role(flow, name, role, plans)
     yield from _check_shown(flow)
+    yield from _check_loops(flow)
     yield from _check_repeats(flow)
 
 
@@ -55,6 +56,20 @@ def _check_shown(flow: Flow) -> Iterator[Finding]:
     for (role, variable), why in needs.items():
         if not find_use(flow.scenario.roles[role]).variables & {variable, "item" if variable == "question" else ""}:
             yield Finding(("roles", role, "prompt"), f"does not show `{variable}`: {why}")
+
+
+def _check_loops(flow: Flow) -> Iterator[Finding]:
+    """Yield prompts with the question only in a loop over messages, where a first turn has no message to read."""
+    roles: dict[str, str] = {}
+    for phase in flow.phases:
+        later = phase.plan.rounds - 1
+        reading = {tie.reader for tie in phase.arriving if tie.turns > (0 if tie.outside else later)}
+        for name in phase.plan.speakers if phase.ties is not None and not phase.spec.on_edges else ():
+            if not phase.before.get(name) and name not in reading and loops_question(phase.plan.agents[name].role):
+                roles.setdefault(phase.plan.agents[name].role_name, phase.spec.name)
+    for role, name in roles.items():
+        message = f"shows the question only in a loop over `heard`, and the first turn in {name!r} has no message"
+        yield Finding(("roles", role, "prompt"), f"{message}; write {{% endfor %}} before {{{{ question }}}}")
 
 
 def _check_people(flow: Flow) -> Iterator[Finding]:

@@ -41,6 +41,21 @@ def find_use(role: RoleSpec) -> Use:
     return Use(variables, tested, parts, any(_is_whole(tree) for tree in trees))
 
 
+def loops_question(role: RoleSpec) -> bool:
+    """Return whether templates show the question, and only in loops over `heard`."""
+    trees = [parse_template(source) for source in (role.system, role.prompt) if source]
+    loops = [loop for tree in trees for loop in tree.find_all(nodes.For) if _names(loop.iter) == {"heard"}]
+    inside = {id(name) for loop in loops for part in loop.body for name in _question(part)}
+    everywhere = {id(name) for tree in trees for name in _question(tree)}
+    return bool(everywhere) and inside == everywhere
+
+
+def _question(node: nodes.Node) -> list[nodes.Name]:
+    """Return the uses of variables that show the question, whole or in parts."""
+    found = [node] if isinstance(node, nodes.Name) else []
+    return [name for name in (*found, *node.find_all(nodes.Name)) if name.name in ("question", "item")]
+
+
 def may_letter(role: RoleSpec) -> bool:
     """Return whether templates may show the letters of candidates: as `letter`, or made of other texts or numbers."""
     if find_use(role).shows("letter"):
