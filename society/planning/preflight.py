@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import BackendConfig, CheckChat
+from society.components.decisions.base import DecisionRule
 from society.components.faults import faults_of
 from society.components.tools.base import Tool
 from society.core.errors import InputError, MissingExtraError, NoSandboxError, SocietyError, TurnError
@@ -80,6 +81,7 @@ class _Preflight:
             self._check_training()
         items = self._load_items()
         if items is not None:
+            self._check_readable(items.evaluation)
             self._check_choices(items.evaluation)
             try:
                 self._check_variables(items.every)
@@ -268,6 +270,28 @@ class _Preflight:
             self._add_error((), fault)
         return items
 
+    def _check_readable(self, items: Sequence[Item]) -> None:
+        """Check that each voter has a reply that can be read: a turn without `choices`, or a choice with an answer."""
+        task, decision = self.society.scenario.task, self.society.scenario.decision
+        if type(decision).read_answer is not DecisionRule.read_answer or getattr(decision, "kind", "") == "none":
+            return
+        some = items[:MOST_ANSWERED]
+        known: dict[tuple[str, ...], bool] = {}
+        for voter in self.society.voters:
+            roles = {
+                p.agents[voter].role_name: p.agents[voter].role for p in self.society.phases if voter in p.speakers
+            }
+            for role in roles.values():
+                with suppress(SocietyError):
+                    if role.choices not in known:
+                        read = (task.parse(choice, item) for item in some for choice in role.choices)
+                        known[role.choices] = not role.choices or any(answer is not None for answer in read)
+            if roles and not any(known.get(role.choices, True) for role in roles.values()):
+                why = "holds no answer that `task.answer.extract` finds, so no vote can be read"
+                name = [*roles][-1]
+                self._add(("roles", name, "choices"), f"{why}; list others, or set `extract`", level="warning")
+                return
+
     def _check_choices(self, items: Sequence[Item]) -> None:
         """Check that a reply of each role with `choices` is right for some question, if the role answers questions."""
         task = self.society.scenario.task
@@ -283,7 +307,8 @@ class _Preflight:
         for name, role in plans.items():
             with suppress(SocietyError):  # the code of a task that fails is reported elsewhere
                 right = any(_is_right(task, choice, item) for item in scored for choice in role.choices)
-                if role.choices and not right:
+                at = write_path(self.root, ("roles", name, "choices"))
+                if role.choices and not right and at not in [problem.path for problem in self.problems]:
                     why = (
                         f"holds no right answer to any of {count(len(scored), 'question')}, such as {scored[0].gold!r}"
                     )

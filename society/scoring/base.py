@@ -77,6 +77,11 @@ class AnswerRule(AnswerOptions, ABC):
         """Return whether an answer has the form of the true answer, so that it could be right."""
         return form.has_form(answer, (item.gold, *item.aliases))
 
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The words of which a verdict is one, for errors; () for a kind without such words."""
+        return ()
+
     def read(self, text: str) -> str | None:
         """Return the verdict in the reply of an agent that judges, or None if there is none."""
         return None

@@ -18,8 +18,8 @@ from society.core.errors import InputError
 from society.core.types import Item, Judgement, Turn
 from society.scoring.base import AnswerRule, Court, find_field
 
-ALONE = ("right", "wrong")
-PAIR = ("first", "second", "tie")
+ALONE: tuple[str, ...] = ("right", "wrong")
+PAIR: tuple[str, ...] = ("first", "second", "tie")
 _MARKUP = r"(?:[\W_]|\\[a-z]{1,20}\{){0,12}"
 """Signs around a verdict: Markdown, quotation marks, commands of LaTeX such as `\\boxed{`."""
 
@@ -84,9 +84,13 @@ class Judged(AnswerRule):
     def _other(self, item: Item) -> str:
         return str(find_field(item, self.against, "against") or "") if self.against else item.gold
 
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        return PAIR if self.pairwise else ALONE
+
     def read(self, text: str) -> str | None:
         """Return the last verdict of a reply in lower case, or None."""
-        words = PAIR if self.pairwise else ALONE
+        words = self.verdicts
         alone = _BARE[words].match(text.strip())
         if alone and not re.search(r"[^\W_]", text.strip()[alone.end() :]):
             return alone[1].lower()

@@ -77,3 +77,52 @@ def test_settings_with_an_effect_are_not_reported(tmp_path: Path, changes: list[
     said = ("only moderates", "always ends there", "alone always", "exchange", "quorum", "overrides")
     found = find(tmp_path, changes)
     assert not [p for p in found if p.level == "error" or any(word in p.message for word in said)], found
+
+
+NUMBER = put("task", {"kind": "inline", "items": ["Tram?"], "answer": {"extract": [{"regex": "([1-7])"}]}})
+JUDGED = [*HELPER, only(agents=["a"]), put("task.answer", {"kind": "judge", "agent": "h"})]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "says"),
+    [
+        ([NUMBER, put("roles.solver.choices", ["no", "yes"])], "roles.solver.choices", "holds no answer that"),
+        ([*JUDGED, put("roles.helper.choices", ["GOOD", "BAD"])], "roles.helper.choices", "list RIGHT and WRONG"),
+        (
+            [*JUDGED, put("task.answer.pairwise", True), put("roles.helper.choices", ["RIGHT", "WRONG"])],
+            "roles.helper.choices",
+            "list FIRST and SECOND and TIE",
+        ),
+        ([put("phases.two.tools", ["calculator"])], "phases.two.tools", "`roles.NAME.tools` or `agents.NAME.tools`"),
+        ([put("leave", [])], "leave", "it belongs in `phases.NAME.leave`"),
+        ([put("until", [])], "until", "it belongs in `repeat.0.until`"),
+        ([put("prompt", "x")], "prompt", "it belongs in `roles.NAME.prompt`"),
+        ([put("phases.two.ties", "first")], "phases.two.ties", "it belongs in `decision.ties`"),
+        ([put("phases.two.count", 2)], "phases.two.count", "it belongs in `agents.NAME.count`"),
+    ],
+)
+def test_misplaced_keys_and_unreadable_choices_are_found(
+    tmp_path: Path, changes: list[Change], path: str, says: str
+) -> None:
+    found = [(problem.path, problem.message) for problem in find(tmp_path, changes)]
+    assert any(at == path and says in message for at, message in found), found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [NUMBER, put("roles.solver.choices", ["1", "no"])],
+        [NUMBER, put("roles.solver.choices", ["no", "yes"]), put("decision", {"kind": "none"})],
+        [
+            NUMBER,
+            put("roles.other", {"prompt": "{{ question }}", "choices": ["stop", "go on"]}),
+            put("agents.a.role", "solver"),
+            phase(bind={"a": {"role": "other"}}),
+            put("decision", {"kind": "majority", "unparsed": "earlier"}),
+        ],
+        [*JUDGED, put("roles.helper.choices", ["RIGHT", "WRONG", "UNSURE"])],
+    ],
+)
+def test_readable_choices_are_not_reported(tmp_path: Path, changes: list[Change]) -> None:
+    found = find(tmp_path, changes)
+    assert not [p for p in found if p.level == "error" or "holds no" in p.message], found

@@ -20,7 +20,7 @@ from society.core.types import Sampling, TemplateArgs, TemplateValue, Thinking
 from society.scenario.models.optional import make_optional
 
 NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-NAME_RULE = "at most 64 letters, digits, - and _, beginning with a letter"
+NAME_RULE = "at most 64 letters (a to z, A to Z), digits, - and _, beginning with a letter"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name: a letter, then up to 63 letters, digits, hyphens and underscores."""
 Value = str | bool | int | float

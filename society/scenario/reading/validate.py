@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from society.components.decisions.base import DecisionRule
 from society.components.registry import kinds
 from society.components.renamed import former_names
+from society.core.component import Component
 from society.core.errors import FieldError
 from society.core.paths import allow_folders, stored_in
 from society.core.problems import Problem, find_near, make_problem, show
-from society.scenario.models.scenario import Scenario
+from society.scenario.models.phases import EdgeView, PhaseSpec, RepeatSpec
+from society.scenario.models.scenario import AgentSpec, RoleSpec, Scenario
 from society.scenario.models.settings import NAME_RULE, SamplingSpec
+from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.scenario.reading.source import Node
 from society.scenario.reading.tree import Steps, existing, find_node, find_place, write_path
 from society.scenario.schema.words import describe, find_home, find_schemas, list_keys, list_options
@@ -164,8 +170,29 @@ def _explain_key(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     if right := find_home(root, steps):
         message = f"unknown key {show(key)} here; write it as `{write_path(root, right)}`, or remove it"
         return make_problem(node.key, path, message, value=key)
+    if blocks := [block for block, keys in _blocks().items() if key in keys]:
+        message = f"unknown key {show(key)} here; it belongs in " + " or ".join(f"`{b}.{key}`" for b in blocks)
+        return make_problem(node.key, path, message, value=key)
     near = find_near(key, allowed)
     return make_problem(node.key, path, f"unknown key {show(key)}", value=key, allowed=allowed, suggestion=near)
+
+
+@lru_cache
+def _blocks() -> dict[str, frozenset[str]]:
+    """Return the keys of each block of the language, without those that many blocks have, by its path."""
+    models: dict[str, type[Component]] = {
+        "roles.NAME": RoleSpec,
+        "agents.NAME": AgentSpec,
+        "phases.NAME": PhaseSpec,
+        "phases.NAME.edges": EdgeView,
+        "repeat.0": RepeatSpec,
+        "decision": DecisionRule,
+        "train": TrainSpec,
+        "train.learners.NAME": LearnerSpec,
+    }
+    counts = Counter(key for model in models.values() for key in model.model_fields)
+    common = {"name", "task", *(key for key, count in counts.items() if count > 2)}
+    return {block: frozenset(model.model_fields) - common for block, model in models.items()}
 
 
 def _find_present_name(root: Node, steps: Steps) -> str | None:

@@ -19,7 +19,8 @@ Schema = Mapping[str, Any]
 def write_reference() -> str:
     """Return the reference of all mappings, kinds and template variables, as Markdown."""
     schema = scenario_schema()
-    parts = ["## Scenario", schema["description"], _table(schema)]
+    names = f"Names of agents, roles, backends, topologies and phases use {NAME_RULE}."
+    parts = ["## Scenario", schema["description"], names, _table(schema)]
     for name in _plain(schema):
         parts += [f"## {name}", _paragraphs(schema["$defs"][name]), _table(schema["$defs"][name])]
     for noun in NOUNS:

@@ -16,6 +16,7 @@ from society.scenario.checks.effects.rules import explain
 from society.scenario.members import agents_of
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.scenario.reading.tree import Steps
+from society.scoring.base import AnswerRule
 from society.tasks.base import Task
 
 
@@ -23,6 +24,7 @@ def check_task(flow: Flow) -> Iterator[Finding]:
     """Yield fields without effect in the task of the scenario and in that of the training."""
     facts = TaskFacts(any("choices" in find_use(plan.role).variables for _, plan in flow.plans()))
     yield from _check_task(flow.scenario.task, ("task",), facts)
+    yield from _check_verdicts(flow)
     if flow.scenario.train is not None and flow.scenario.train.task is not None:
         yield from _check_task(flow.scenario.train.task, ("train", "task"), TaskFacts(choices_shown=True))
 
@@ -47,6 +49,18 @@ def _check_task(task: Task, steps: Steps, facts: TaskFacts) -> Iterator[Finding]
         yield Finding((*steps, "answer", field), why)
     for field, why in task.idle(facts).items():
         yield Finding((*steps, field), why)
+
+
+def _check_verdicts(flow: Flow) -> Iterator[Finding]:
+    """Yield the `choices` of judges of which none is a verdict: no answer could be right."""
+    for task in flow.scenario.tasks.values():
+        judges = agents_of(task.answer.helpers(), flow.society.members)
+        roles = {plan.role_name: plan.role for _, plan in flow.plans() if plan.name in judges}
+        for name, role in roles.items() if type(task.answer).read is not AnswerRule.read else ():
+            if role.choices and not any(map(task.answer.read, role.choices)):
+                words = " and ".join(word.upper() for word in task.answer.verdicts)
+                message = "holds no verdict that `task.answer` reads, so no answer is right"
+                yield Finding(("roles", name, "choices"), f"{message}; list {words or 'some'}, or remove it", "error")
 
 
 def _check_extract(task: Task, extract: Sequence[Extractor], steps: Steps) -> Iterator[Finding]:
