@@ -293,6 +293,8 @@ class BackendConfig(Component, ABC):
     another one is refused."""
     greedy_at_zero: ClassVar[bool] = True
     """Whether replies at temperature 0 are the same for every seed."""
+    reads_instructions: ClassVar[bool] = True
+    """Whether replies can follow what a prompt asks for. Rules reply as they are written."""
 
     price: Price | None = Field(None, json_schema_extra={"tuning": True})
     """Price of the model in dollars per million tokens, for `limits.dollars` and the cost in summaries. By default a
@@ -306,6 +308,11 @@ class BackendConfig(Component, ABC):
         counted apart. They are asked in the process of the run, and never for an estimate.
         """
         return ""
+
+    @property
+    def gives_logprobs(self) -> bool:
+        """Return whether replies may have log-probabilities, for `confidence: logprob`. A person's have none."""
+        return not self.asked_person
 
     @abstractmethod
     def open(self) -> Backend:

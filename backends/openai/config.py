@@ -77,6 +77,10 @@ class OpenAI(BackendConfig):
     concurrency: int = Field(default=64, ge=1, json_schema_extra={"tuning": True})
     """Maximum number of requests in flight; fewer while the server is busy."""
 
+    @property
+    def gives_logprobs(self) -> bool:
+        return self.logprobs
+
     def idle(self) -> Mapping[tuple[str | int, ...], str]:
         if urlsplit(self.url).path:
             return {}

@@ -48,6 +48,7 @@ class Scripted(BackendConfig):
     thinking_options: ClassVar[frozenset[str]] = frozenset({"enabled", "budget", "template_args"})
     abilities: ClassVar[frozenset[Ability]] = frozenset({"tokenizer", "choices", "adapters", "streaming"})
     greedy_at_zero: ClassVar[bool] = False
+    reads_instructions: ClassVar[bool] = False
     kind: Literal["scripted"] = "scripted"
     rules: list[Rule] = Field(default_factory=list)
     """Rules, tried in order. The first rule that applies and has a reply answers."""

@@ -5,6 +5,7 @@ Invalid YAML ends the loading. Names are checked if the only errors before are u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,10 +100,21 @@ def load_tree(
             problems += check(found, root)
             if all(problem.level == "warning" for problem in problems):
                 problems += check_effects(found, root)
-            return found, root, sort_problems(problems)
+            return found, root, sort_problems(_without_graphs(problems))
     known = {problem.path or _place(problem) for problem in problems}  # a value that cannot be read has no path yet
     new = [problem for problem in found.problems if not {problem.path, _place(problem)} & known]
-    return None, root, sort_problems([*problems, *new, *_check_rest(root, found, folders)])
+    return None, root, sort_problems(_without_graphs([*problems, *new, *_check_rest(root, found, folders)]))
+
+
+def _without_graphs(problems: list[Problem]) -> list[Problem]:
+    """Return the problems; without those of graphs if personas cannot be read, which give the number of agents."""
+    if not any(one.level == "error" and one.path.endswith(".personas") for one in problems):
+        return problems
+    return [one for one in problems if not _GRAPH.search(one.path)]
+
+
+_GRAPH = re.compile(r"^topologies\.|^phases\..*\.(topology|within)\b")
+"""Matches the paths of graphs."""
 
 
 def check_again(scenario: Scenario) -> Scenario:

@@ -257,9 +257,10 @@ class _Checker(Collector):
         """Warn about unused roles, backends and agents."""
         active = set().union(*self.involved)
         bound = [binding for phase in self.scenario.phases for binding in phase.bind.values()]
+        wrong = {noun for noun, *_ in self.unknown}  # one of the unused may be meant
         for noun, offered in self.offered:
             used = {getattr(user, noun) for user in (*self.scenario.agents.values(), *bound)}
-            for name in offered if len(offered) > 1 else ():
+            for name in offered if len(offered) > 1 and noun not in wrong else ():
                 if name not in used and (noun, name) not in self.named:
                     self.warn((f"{noun}s", name), "is not used by any agent; remove it", key=True)
         for noun, given, near, steps in self.unknown:

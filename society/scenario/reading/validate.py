@@ -152,9 +152,20 @@ def _explain(root: Node, steps: Steps, details: Sequence[ErrorDetails]) -> Probl
     return _explain_value(root, steps, node, path)
 
 
+def _names_stop_rule(node: Node) -> bool:
+    """Return whether a value is a stop rule, or a list with one: a kind, or a mapping with `kind`."""
+    if isinstance(node.value, list):
+        return any(map(_names_stop_rule, node.value))
+    found = node.value.get("kind", node).value if isinstance(node.value, dict) else node.value
+    return isinstance(found, str) and found in kinds("stop")
+
+
 def _explain_key(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     """Return the problem of an unknown key. An option of `sampling` or `thinking`, by any name, is sent there."""
     key, allowed = str(steps[-1]), list_keys(root, steps[:-1])
+    if key == "stop" and len(steps) == 1 and _names_stop_rule(node):
+        message = f"unknown key {show(key)}; stop rules are set in `stop` of a phase, such as `phases.0.stop`"
+        return make_problem(node.key, path, message, value=key)
     if home := _HOMES.get(key):
         message = f"unknown key {show(key)}; set `{home}` of the scenario, a role, an agent or a phase's `bind`"
         return make_problem(node.key, path, message, value=key)
@@ -216,7 +227,8 @@ def _explain_value(root: Node, steps: Steps, node: Node, path: str) -> Problem:
     expected = describe(schemas)
     message = f"should be {expected}, not {show(node.value)}"
     if expected.startswith("a list") and isinstance(node.value, str):
-        message += f"; write [{node.value}]"
+        visible = node.value.isprintable() and node.value.strip()
+        message += f"; write [{node.value if visible else json.dumps(node.value)}]"
     return make_problem(find_place(root, steps), path, message, value=_scalar(node))
 
 

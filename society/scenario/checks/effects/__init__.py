@@ -7,7 +7,8 @@ rules      checks of gates, stop rules, controllers and the decision
 conditions checks of `when`, `until`, `leave`, and of the part that a stop rule ends
 layers     checks of sampling and bindings
 memory     checks of memory beyond a debate, sequences and the clock
-agents     checks of roles, personas and confidences
+agents     checks of roles and personas
+replies    checks of what replies are read for: confidences, verdicts, and answers that a stop text cuts off
 tools      checks of tools and their bounds
 asking     checks of the task, the backends and the training
 """
@@ -26,6 +27,7 @@ from society.scenario.checks.effects.flow import Flow, follow
 from society.scenario.checks.effects.layers import check_layers
 from society.scenario.checks.effects.memory import check_memory
 from society.scenario.checks.effects.reading import check_reading
+from society.scenario.checks.effects.replies import check_replies
 from society.scenario.checks.effects.rules import check_rules
 from society.scenario.checks.effects.tools import check_tools
 from society.scenario.checks.learned import check_learned, find_fact
@@ -43,6 +45,7 @@ CHECKS = (
     check_conditions,
     check_layers,
     check_agents,
+    check_replies,
     check_tools,
     check_memory,
     check_task,

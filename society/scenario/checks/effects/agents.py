@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from society.components.facts import listing
@@ -101,24 +100,9 @@ def _check_role(flow: Flow, name: str, role: RoleSpec, plans: list[tuple[PhaseFl
     if role.confidence != "none" and not _uses_confidence(flow):
         message = "has no effect: no gate, decision or prompt uses confidences"
         yield Finding(("roles", name, "confidence"), f"{message}; set `decision: weighted`, or remove it")
-    if role.confidence == "stated" and not _ASKS.search("\n".join(_words(role, plans))):
-        message = "never asks for a confidence, which `confidence: stated` reads in replies; ask for one in the prompt"
-        yield Finding(("roles", name, "prompt"), message)
     if role.choices and all(phase.moderated and plan.name == phase.spec.moderator for phase, plan in plans):
         message = "is not used: a moderator chooses among the speakers; remove it"
         yield Finding(("roles", name, "choices"), message)
-
-
-_ASKS = re.compile(r"confiden|certain|sure", re.IGNORECASE)
-"""Matches the words beside which a stated confidence is read."""
-
-
-def _words(role: RoleSpec, plans: list[tuple[PhaseFlow, AgentPlan]]) -> Iterator[str]:
-    """Yield the texts of a role's templates, and the values that they may show."""
-    yield from (role.system or "", role.prompt)
-    for plan in {id(plan.vars): plan for _, plan in plans}.values():
-        yield from map(str, plan.vars.values())
-    yield from {str(plan.persona) for _, plan in plans}
 
 
 def count_earlier(phase: PhaseFlow, agent: str) -> int:

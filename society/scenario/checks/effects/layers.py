@@ -114,6 +114,11 @@ def _winners(levels: list[Level], own: Sequence[str] = OWN) -> dict[Steps, Steps
     return {field: steps for steps, level in levels for field in _given(level, own)}
 
 
+def find_setting(flow: Flow, phase: PhaseFlow, plan: AgentPlan, noun: str, field: str) -> Steps:
+    """Return the steps to a field of an agent's `sampling` or `thinking`, at the strongest level that sets it."""
+    return (*_winners(_setting_levels(flow, phase, plan, noun))[field,], field)
+
+
 def _check_overridden(found: Settings, own: Sequence[str] = OWN) -> Iterator[Finding]:
     reached: dict[tuple[Steps, Steps], bool] = {}
     for _, levels in found:
