@@ -15,6 +15,7 @@ from backends.hf.weights import Weights
 from backends.models.lora_config import find_shared, make_config, quiet_peft, read_config
 from backends.training import TrainSettings
 from society.core.errors import InputError
+from society.core.problems import find_near
 from society.core.types import Adapter
 
 NAME = "in_training"
@@ -82,6 +83,7 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
 
     Of `all-linear`, layers are left out that PEFT refuses, and those on which matrices would not act as on others.
     """
+    _check_names(model, settings)
     peft = _add(model, settings, find_allowed(model, settings))
     odd = _find_odd(peft).keys()
     if settings.targets != "all-linear" or not odd:
@@ -92,6 +94,21 @@ def _wrap(model: Any, settings: TrainSettings) -> Any:
     taken = {_last(name) for name in odd}
     # A name that layers of both kinds have is given in full.
     return _add(peft.unload(), settings, sorted({name if _last(name) in taken else _last(name) for name in plain}))
+
+
+def _check_names(model: Any, settings: TrainSettings) -> None:
+    """Raise `InputError` for targets that no layer has: PEFT passes over them if another one matches."""
+    if isinstance(settings.targets, str):
+        return
+    names = [f".{name}" for name, _ in model.named_modules()]
+    if unmatched := [target for target in settings.targets if not any(n.endswith(f".{target}") for n in names)]:
+        linear = sorted({_last(name) for name, layer in model.named_modules() if is_linear(layer)})
+        near = [found for found in (find_near(target, linear) for target in unmatched) if found]
+        raise InputError(
+            f"No layer of the model is called {' or '.join(map(repr, unmatched))}.",
+            (f"Did you mean {', '.join(near)}? " if near else "") + f"Its linear layers are {', '.join(linear)}.",
+            ("targets",),
+        )
 
 
 def find_allowed(model: Any, settings: TrainSettings) -> str | Sequence[str]:

@@ -325,13 +325,12 @@ class _Preflight:
         """
         try:
             with faults_of(task, "flaws"):
-                flaws = list(task.flaws(self.society.scenario.seed))
+                flaws = list(_gather(task.flaws(self.society.scenario.seed)))
         except SocietyError:  # reported when the questions are loaded
             return
-        flaws = list(_gather(flaws))
         yield from flaws[:MOST_FLAWS]
         if len(flaws) > MOST_FLAWS:
-            cause = f"{task.origin}: {len(flaws) - MOST_FLAWS:,} more rows cannot be used."
+            cause = f"{task.origin}: rows have {len(flaws) - MOST_FLAWS:,} more errors."
             yield InputError(cause, below=task.locate(None))
 
     def _check_prompts(self, items: Items) -> None:
@@ -421,11 +420,12 @@ def _overestimate(messages: Sequence[ChatMessage], *_: object) -> int:
 
 
 def _gather(flaws: Iterable[InputError]) -> Iterator[InputError]:
-    """Yield the errors of rows. Rows with the same fields that lack the same one have one error, with their number."""
+    """Yield the errors of rows. Rows with the same error have one, with their number."""
     rows: Counter[Hashable] = Counter()
     first: dict[Hashable, InputError] = {}
     for flaw in flaws:
-        key: Hashable = (flaw.below, flaw.known) if isinstance(flaw, AbsentFieldError) else id(flaw)
+        same = flaw.known if isinstance(flaw, AbsentFieldError) else flaw.cause.partition(": ")[2] + flaw.remedy
+        key: Hashable = (flaw.below, same)
         first.setdefault(key, flaw)
         rows[key] += 1
     for key, flaw in first.items():

@@ -302,6 +302,15 @@ _READERS: Mapping[Format, Callable[[Path, BinaryIO, Shape], Rows]] = {
 }
 
 
+_TABLE = re.compile(r"\.[ct]sv:\d+$", re.IGNORECASE)
+"""Matches the place of a row of a CSV or TSV file."""
+
+
+def _is_no_name(cell: str) -> bool:
+    """Return whether a cell of a header is more likely a value: a number, or a text of four words or more."""
+    return len(cell.split()) > 3 or bool(re.fullmatch(r"[-+]?\d+(?:[.,]\d+)?", cell.strip()))
+
+
 class AbsentFieldError(InputError):
     """A field that a row lacks. `known`: fields of the row, in words."""
 
@@ -312,6 +321,8 @@ def explain_absent(row: Row, name: str, key: str, *below: str | int) -> AbsentFi
     """Return the error for a field that a row lacks. `key` is the key of the task that names the field, at `below`."""
     near = find_near(name, row.values)
     hint = f" Did you mean {near!r}?" if near else ""
+    if not near and _TABLE.search(row.where) and any(map(_is_no_name, row.values)):
+        hint = " If the file has no header line, name its columns in `task.columns`."
     known = ", ".join(map(str, row.values))
     error = AbsentFieldError(
         f"{row.where}: the row has no field {name!r}; it has {known:.300}.",

@@ -56,18 +56,34 @@ def test_an_invalid_row_is_a_problem(tmp_path: Path) -> None:
     assert "rows.jsonl:3: the row has a JSON object" in problem
 
 
-def test_every_invalid_row_is_a_problem_and_the_rows_that_are_not_used_are_warnings(tmp_path: Path) -> None:
-    bad: list[dict[str, Any]] = [{"question": "?", "answer": {}} for _ in range(25)]
-    write(tmp_path, *ROWS, *bad)
-    found = check(tmp_path)
+def test_invalid_rows_with_the_same_error_are_one_problem_and_a_warning_if_they_are_not_used(tmp_path: Path) -> None:
+    write(tmp_path, *ROWS, *({"question": "?", "answer": {}} for _ in range(25)))
+    [found] = check(tmp_path)
+    assert found.startswith("task.path: ")
+    assert "rows.jsonl:3: " in found
+    assert found.endswith("The same holds for 24 more rows.")
+    [limited] = check(tmp_path, task={"kind": "jsonl", "path": "rows.jsonl", "limit": 2})
+    assert limited.startswith("warning: task.path: ")
+
+
+def test_rows_with_different_errors_are_listed_up_to_a_number(tmp_path: Path) -> None:
+    rows = [{"choices": ["x", "y"], "answer": f"no{i}", "question": f"{i}?"} for i in range(25)]
+    right = {"choices": ["x", "y"], "answer": "x", "question": "?"}
+    write(tmp_path, right, *rows)
+    found = check(tmp_path, task={"kind": "jsonl", "path": "rows.jsonl", "choices": "choices"})
     lines = [int(number) for problem in found for number in re.findall(r"rows.jsonl:(\d+)", problem)]
-    assert lines == [*range(3, 23)]
-    assert sum("rows.jsonl: 5 more rows cannot be used" in problem for problem in found) == 1
-    assert len(found) == 21
-    assert all(problem.startswith("task.path: ") for problem in found)
-    limited = check(tmp_path, task={"kind": "jsonl", "path": "rows.jsonl", "limit": 2})
-    assert len(limited) == 21
-    assert all(problem.startswith("warning: task.path: ") for problem in limited)
+    assert lines == [*range(2, 22)]
+    assert sum("rows.jsonl: rows have 5 more errors" in problem for problem in found) == 1
+
+
+def test_a_table_without_a_header_line_needs_columns(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("How much is 1 + 1?,2\nHow much is 2 + 2?,4\n")
+    task = {"kind": "file", "path": "rows.csv", "question": "question", "gold": "answer"}
+    [problem] = [p for p in check(tmp_path, task=task) if "no header line" in p]
+    assert "task.columns" in problem
+    assert check(tmp_path, task={**task, "columns": ["question", "answer"]}) == []
+    (tmp_path / "rows.csv").write_text("text,answer\nHow much is 1 + 1?,2\n")
+    assert not any("no header line" in problem for problem in check(tmp_path, task=task))
 
 
 def test_a_repeated_question_with_another_answer_is_one_problem(tmp_path: Path) -> None:

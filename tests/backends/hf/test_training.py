@@ -583,6 +583,13 @@ def test_layers_that_do_not_exist_are_an_error(config, tmp_path):
         train(config, tmp_path / "a", FAST.model_copy(update={"targets": ("nose",)}))
 
 
+def test_each_target_must_be_a_layer(config, tmp_path):
+    with pytest.raises(InputError, match="'v_projection'") as caught:
+        train(config, tmp_path / "a", FAST.model_copy(update={"targets": ("q_proj", "v_projection")}))
+    assert "Did you mean v_proj?" in caught.value.remedy
+    assert caught.value.below == ("targets",)
+
+
 def test_cancelling_leaves_no_folder_and_a_usable_backend(config, tmp_path):
     async def use(backend):
         started = asyncio.Event()

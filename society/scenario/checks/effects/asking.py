@@ -177,6 +177,12 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
                 at = (*steps, "select", j) if isinstance(learner.select, tuple) else (*steps, "select")
                 yield Finding(at, "has no effect: a true answer has no votes; remove it, or set another `label`")
     own = [phase for phase in flow.phases if phase.plan.name in learner.phases]
+    if learner.adapter == "agent" and learner.data == "everyone" and len(spoken) == 1:
+        yield Finding((*steps, "data"), "has no effect: one agent speaks in these phases; remove it")
+    turns = sum(phase.plan.rounds * len(phase.plan.speakers) for phase in own)
+    if learner.objective.contrast == "pair" and turns * flow.scenario.samples == 1 and not learner.accumulate:
+        message = "finds no pairs: each question has one reply; set `samples: 2` or more, or add agents"
+        yield Finding((*steps, "objective"), message)
     reading = all(phase.ties is None or any(tie.arrives for tie in phase.ties) for phase in own)
     with faults_of(learner.objective, "idle"):
         reasons = learner.objective.idle(reading)

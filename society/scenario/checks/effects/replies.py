@@ -57,7 +57,8 @@ def _check_confidence(flow: Flow, name: str, role: RoleSpec, plans: Sequence[Age
     """Yield confidences that no reply can have."""
     backends = {plan.backend: flow.scenario.backends[plan.backend] for plan in plans}
     asked = any(config.reads_instructions for config in backends.values())
-    if asked and role.confidence == "stated" and not ASKS.search("\n".join(_words(role, plans))):
+    texts = [*_words(role, plans)] if asked else [*_words(role, plans), role.system or "", role.prompt]
+    if role.confidence == "stated" and not ASKS.search("\n".join(texts)):
         message = "never asks for a confidence, which `confidence: stated` reads in replies; ask for one in the prompt"
         yield Finding(("roles", name, "prompt"), message)
     if role.confidence == "logprob" and not any(config.gives_logprobs for config in backends.values()):
