@@ -51,11 +51,6 @@ class AnswerRule(AnswerOptions, ABC):
         """Return the agents that only judge answers."""
         return ()
 
-    @property
-    def verdicts(self) -> tuple[str, ...]:
-        """Return the words by which the reply of a judge is read, in lower case; () if there are none."""
-        return ()
-
     def require(self) -> None:
         """Raise `InputError` if this machine cannot judge answers of this kind."""
 

@@ -66,10 +66,6 @@ class Judged(AnswerRule):
     def helpers(self) -> tuple[str, ...]:
         return (self.agent,)
 
-    @property
-    def verdicts(self) -> tuple[str, ...]:
-        return PAIR if self.pairwise else ALONE
-
     def scores(self, item: Item) -> bool:
         return True
 
