@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,14 @@ from backends.serving.engine import Engine
 from society.core.errors import BackendError, WaitedTooLongError
 
 TAIL = 12
-"""Lines of the server's log in an error."""
+"""Maximum number of lines from the end of the server's log in an error."""
+_ERROR = re.compile(r"^(?!.*\b(?:WARNING|INFO|DEBUG)\b).*\b[A-Z]\w*(?:Error|Exception): ")
+"""A line of a log with the message of an exception."""
+_LENGTH = 300
+"""Maximum number of characters of a line of the log in an error."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
     """A server that the run has started."""
 
@@ -29,30 +34,44 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
     engine: Engine
+    failed: bool = False
+    """True once an error names the log, which is then kept."""
 
     def check(self) -> None:
         """Raise `WaitedTooLongError` if the server has ended: nobody starts it again within the run."""
         if self.process.poll() is not None:
             raise WaitedTooLongError(
                 f"The {self.engine.name} server of this run ended with status {self.process.returncode}. "
-                f"{_read_end(self.log)}",
+                f"{self.read_log()}",
                 "Run again with --resume (Python: resume=True), which starts it again; lower `context` or `gpu_share` "
                 "if memory ran out.",
             )
+
+    def read_log(self) -> str:
+        """Return the first error and the last lines of the log, and its path. The log is kept."""
+        self.failed = True
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        end = lines[-TAIL:]
+        shown = [f"The end of its log, {self.log}:", *(f"    {line[:_LENGTH]}" for line in end)]
+        first = _find_error(lines)
+        if first and first not in end:
+            shown = ["The first error of its log:", f"    {first[: 2 * _LENGTH]}", *shown]
+        return "\n".join(shown)
 
 
 @asynccontextmanager
 async def serve(config: Serving, folder: Path) -> AsyncIterator[Server]:
     """Start a server for the model in `folder`, and yield it once it answers."""
     engine = config.engine()
-    with tempfile.TemporaryDirectory(prefix=f"society-{config.kind}-") as place, socket.socket() as free:
+    prefix = f"society-{config.kind}-"
+    with tempfile.TemporaryDirectory(prefix=prefix) as place, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        log = Path(place) / "log"
+        handle, name = tempfile.mkstemp(".log", prefix)
         keeper = [sys.executable, str(Path(__file__).with_name("keeper.py"))]
         command = [*keeper, *engine.find_program(), *engine.options(config, folder, port, Path(place))]
-        with log.open("wb") as out:
+        with os.fdopen(handle, "wb") as out:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -61,16 +80,18 @@ async def serve(config: Serving, folder: Path) -> AsyncIterator[Server]:
                 env=os.environ | engine.environment(config),
                 start_new_session=True,
             )
+        server = Server(f"http://127.0.0.1:{port}/v1", process, Path(name), engine)
         try:
-            server = Server(f"http://127.0.0.1:{port}/v1", process, log, engine)
             await _wait(server, config.start_seconds)
             yield server
         finally:
             await asyncio.to_thread(_end, process)
+            if not server.failed:
+                server.log.unlink(missing_ok=True)
 
 
 async def _wait(server: Server, seconds: float) -> None:
-    """Return once the server is healthy. Raises `BackendError` with the end of its log if it ends or takes too long."""
+    """Return once the server is healthy. Raises `BackendError` with parts of its log if it ends or takes too long."""
     import httpx
 
     process, health = server.process, f"{server.url.removesuffix('/v1')}/health"
@@ -84,14 +105,20 @@ async def _wait(server: Server, seconds: float) -> None:
                 pass
             await asyncio.sleep(0.2)
     ended = "took too long to start" if process.poll() is None else f"ended with status {process.returncode}"
-    remedy = "Correct the cause, for example a smaller `context` or `gpu_share`, or raise `start_seconds`."
-    raise BackendError(f"{server.engine.name} {ended}. {_read_end(server.log)}", remedy)
+    said = server.read_log()
+    remedy = "Correct the cause, for example a smaller `context`, or raise `start_seconds`."
+    if "memory" in said.lower():
+        remedy = (
+            "Free memory, lower `context`, or set another `gpu_share`, such as 0.5: the server's share of the GPU's "
+            "memory, on a CPU of main memory."
+        )
+    raise BackendError(f"{server.engine.name} {ended}. {said}", remedy)
 
 
-def _read_end(log: Path) -> str:
-    """Return the last lines of the server's log."""
-    lines = log.read_text("utf-8", "replace").splitlines()[-TAIL:]
-    return "The end of its log:\n" + "\n".join(f"    {line[:300]}" for line in lines)
+def _find_error(lines: Sequence[str]) -> str:
+    """Return the first line with an exception's message, else the first with the level ERROR, else ""."""
+    messages = (line for line in lines if _ERROR.search(line))
+    return next(messages, None) or next((line for line in lines if re.search(r"\bERROR\b", line)), "")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -121,11 +122,37 @@ def test_the_server_ends_with_the_backend_and_its_failure_is_shown(
     first, second = say(config, 1), say(config, 1)
     assert first[0].text == second[0].text in ("red", "green", "blue")
     assert not is_running(str(model))
-    monkeypatch.setenv("FAKE_FAILS", "1")
+    monkeypatch.setenv("FAKE_FAILS", "RuntimeError: no device has enough memory")
     with pytest.raises(BackendError, match="ended with status 1") as caught:
         say(config, 1)
     assert "no device has enough memory" in caught.value.cause
     assert "gpu_share" in caught.value.remedy
+
+
+def test_the_first_error_of_a_failed_start_is_shown_and_its_log_is_kept(
+    model: Path, events: Events, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    say(VLLM(model=str(model), context=200), 1)
+    assert not list(tmp_path.glob("society-*"))
+    first = (
+        "(EngineCore pid=7) ERROR 11-27 [core.py:700] ValueError: Available memory on node 0 (18.57 GiB) is too small"
+    )
+    noise = ["WARNING ImportError: no module named x", "ERROR EngineCore failed to start.", first]
+    end = [*(f"  frame {i}" for i in range(40)), "RuntimeError: Engine failed. See root cause above."]
+    monkeypatch.setenv("FAKE_FAILS", "\n".join([*noise, *end]))
+    with pytest.raises(BackendError, match="ended with status 1") as caught:
+        say(VLLM(model=str(model), context=200), 1)
+    assert f"The first error of its log:\n    {first}\n" in caught.value.cause
+    assert "See root cause above" in caught.value.cause
+    assert "gpu_share" in caught.value.remedy
+    (log,) = tmp_path.glob("society-*")
+    assert str(log) in caught.value.cause
+    assert first in log.read_text()
+    monkeypatch.setenv("FAKE_FAILS", "\n".join(["ERROR the port is in use", *end]))
+    with pytest.raises(BackendError, match="Engine failed") as caught:
+        say(VLLM(model=str(model), context=200), 1)
+    assert "gpu_share" not in caught.value.remedy
 
 
 def test_a_server_of_the_run_that_ends_is_not_waited_for(model: Path, events: Events) -> None:
