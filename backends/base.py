@@ -419,6 +419,13 @@ class BackendConfig(Component, ABC):
         """Raise `InputError` if the backend cannot train with these settings. Called before anything loads."""
         return
 
+    def check_training_here(self, settings: TrainSettings) -> None:
+        """Raise `InputError` if this machine lacks a device or a library that these settings need.
+
+        Called before anything loads. `society check` does not call it, since another machine may train.
+        """
+        return
+
     def check_layers(self, settings: TrainSettings, start: Path | None) -> None:
         """Raise `InputError` if the model cannot be trained with these settings, from the adapter `start` or the base.
 

@@ -180,6 +180,13 @@ class HuggingFace(BackendConfig):
                 ("method",),
             )
 
+    def check_training_here(self, settings: TrainSettings) -> None:
+        """Raise `InputError` if this machine lacks the GPU or the library that these settings need."""
+        from backends.hf.libraries import check_libraries, check_optimizer
+
+        check_libraries(self)
+        check_optimizer(settings, self.device)
+
     def check_parallel(self, parallel: Parallel, settings: TrainSettings) -> None:
         """Raise `InputError` for settings that this backend does not support on several processes."""
         if self.quantize != "none" or settings.method == "qlora":

@@ -53,9 +53,11 @@ def check_version(library: str, found: str, oldest: str = "", who: str = "The hf
 
 
 def check_optimizer(settings: TrainSettings, device: str) -> None:
-    """Raise `InputError` if the optimiser of a training cannot work on this device."""
+    """Raise `InputError` if the optimizer of a training cannot work on this device, `cpu`, `cuda` or `auto`."""
     if settings.optimizer == "adamw_8bit":
-        if device != "cuda":
+        import torch
+
+        if device == "cpu" or not torch.cuda.is_available():
             raise InputError(
                 "optimizer: adamw_8bit needs a CUDA GPU.", "Remove optimizer: adamw_8bit from train.settings."
             )

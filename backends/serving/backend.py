@@ -15,6 +15,7 @@ from backends.base import AdapterLoader, Backend
 from backends.hf.adapters import check_path, hash_adapter, is_lora
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
+from backends.openai.opening import NoServerError
 from backends.openai.served import Served
 from backends.serving.config import Serving
 from backends.serving.server import Server, serve
@@ -52,7 +53,12 @@ class ServingBackend(Backend):
                 url = self._server.url
             options = OpenAI(url=url, context=self._config.context, concurrency=self._config.batch)
             requests = OpenAIBackend(options, dict(self._engine.tokens), self._restore)
-            await stack.enter_async_context(requests)
+            try:
+                await stack.enter_async_context(requests)
+            except NoServerError as error:
+                remedy = f"Start {self._engine.name}, or correct `url`; without `url`, the run starts a server. "
+                command = f"Start it with: {self._engine.start} {self._folder}. {self._engine.flags}"
+                raise NoServerError(error.cause, remedy + command) from None
             self._client = requests.client
             self._turns = Turns(self._change)
             build = await self._check_server(requests.served, self._folder)

@@ -52,7 +52,7 @@ class SGLangEngine(Engine):
     tokens: ClassVar = {"return_output_ids_in_sglext": True}
     start = "sglang serve --model-path"
     flags = (
-        "Start it with --enable-memory-saver, --enable-weights-cpu-backup and, for adapters, --enable-lora, "
+        "On a GPU, it needs --enable-memory-saver and --enable-weights-cpu-backup; for adapters --enable-lora, "
         f"--max-lora-rank {RANK} and --lora-target-modules all."
     )
 

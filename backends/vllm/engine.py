@@ -27,7 +27,10 @@ class VLLMEngine(Engine):
     dialect = dialects.VLLM
     tokens: ClassVar = {"return_token_ids": True}
     start = "vllm serve"
-    flags = "Start it with VLLM_SERVER_DEV_MODE=1, --enable-sleep-mode and, for adapters, --enable-lora."
+    flags = (
+        "It needs VLLM_SERVER_DEV_MODE=1 and, on a GPU, --enable-sleep-mode; for adapters "
+        f"VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, --enable-lora and --max-loras {ADAPTERS}."
+    )
 
     def find_program(self) -> list[str]:
         if importlib.util.find_spec("vllm") is not None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import ClassVar, Self
 
 from backends.base import Backend, BackendConfig
-from backends.training import Parallel
+from backends.training import Parallel, TrainSettings
 from society.core.component import Component
 
 
@@ -25,6 +25,8 @@ class Needs:
     backends: Mapping[str, BackendConfig]
     trains: bool = False
     parallel: Parallel | None = None
+    settings: Mapping[str, TrainSettings] = field(default_factory=dict)
+    """Settings of the trainings, by the name of each backend that trains."""
 
 
 class Executor(ABC):

@@ -12,6 +12,7 @@ from society.components.faults import faults_of
 from society.core.errors import BackendError, InputError, UnavailableError
 from society.core.types import ChatMessage, GenerateRequest, ToolSpec
 from society.executors.base import Executor, Needs
+from society.training.learners import backend_of, learners
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -148,7 +149,10 @@ def find_needs(society: Society) -> Needs:
     names = dict.fromkeys(plan.backend for phase in society.phases for plan in phase.agents.values())
     train = society.scenario.train
     used = {name: society.scenario.backends[name] for name in names}
-    return Needs(used, train is not None, train.parallel if train else None)
+    if train is None:
+        return Needs(used)
+    trained = {backend_of(society, learner): train.settings for learner in learners(society, train)}
+    return Needs(used, True, train.parallel, trained)
 
 
 async def _load_adapters(backends: Mapping[str, Backend], wanted: set[tuple[str, str]]) -> dict[str, str]:

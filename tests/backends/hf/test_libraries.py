@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from backends.hf import HuggingFace
+from backends.hf import libraries as libraries_of_hf
 from backends.hf.libraries import NEXT, OLDEST, check_version
+from backends.training import TrainSettings
 from society.core.errors import InputError
+from society.scenario.models.scenario import Scenario
+from society.session import run
+from tests.backends.hf.tiny import make_model
 
 
 @pytest.mark.parametrize("found", ["5.17.0", "5.17", "5.23.0.dev0", "5.99.1+local"])
@@ -30,3 +37,33 @@ def test_the_bounds_are_those_of_the_distribution() -> None:
     for library, oldest in OLDEST.items():
         bound = f",<{NEXT[library]}" if library in NEXT else ""
         assert named[library] == f"{library}>={oldest}{bound}"
+
+
+def test_an_optimizer_without_a_gpu_is_refused_before_any_debate(
+    tmp_path: Path, scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    trains = scenario(f"""
+task: {{kind: arithmetic, form: a+b, limit: 4}}
+backends: {{one: {{kind: hf, model: "{make_model(tmp_path / "model", hidden_size=16)}", context: 200}}}}
+roles: {{solver: {{prompt: "{{{{ question }}}}", choices: [red, green]}}}}
+agents: {{solver: {{count: 2}}}}
+phases: [{{name: debate}}]
+train: {{questions: 4, learners: {{all: {{phases: [debate]}}}}, settings: {{optimizer: adamw_8bit}}}}
+""")
+    with pytest.raises(InputError, match="adamw_8bit needs a CUDA GPU"):
+        run(trains, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_optimizer_without_its_library_is_refused_before_anything_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    find = libraries_of_hf.importlib.util.find_spec
+    monkeypatch.setattr(
+        libraries_of_hf.importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else find(name)
+    )
+    HuggingFace().check_training_here(TrainSettings())
+    with pytest.raises(InputError, match="needs bitsandbytes, which is not installed"):
+        HuggingFace().check_training_here(TrainSettings(optimizer="adamw_8bit"))

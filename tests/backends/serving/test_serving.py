@@ -21,6 +21,7 @@ from backends.base import Backend
 from backends.contract_tools import ask, join, run, stream
 from backends.openai import OpenAI, dialects
 from backends.openai.client import Client
+from backends.openai.opening import NoServerError
 from backends.openai.served import Served
 from backends.serving.backend import ServingBackend
 from backends.serving.config import Serving
@@ -428,3 +429,14 @@ def test_a_cancelled_wait_leaves_no_trace() -> None:
                 await use(turns, weights)
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_url_without_a_server_names_the_options_of_this_kind(kind: type[Serving], model: Path) -> None:
+    with pytest.raises(NoServerError, match="No server answers") as caught:
+        say(kind(model=str(model), url="http://127.0.0.1:9/v1"), 1)
+    engine = kind(model=str(model)).engine()
+    assert f"{engine.start} {model}" in caught.value.remedy
+    assert "--enable-lora" in engine.flags
+    assert engine.flags in caught.value.remedy
+    assert "llama-server" not in caught.value.remedy
