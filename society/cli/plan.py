@@ -39,6 +39,12 @@ SHOWN_PERSONAS = 5
     type=click.Path(path_type=Path),
     help="Draw the graph of each round into this .svg, .png or .pdf.",
 )
+@click.option(
+    "--gpu-memory",
+    metavar="GB",
+    type=click.FloatRange(0, min_open=True),
+    help="Memory of your GPU, in GB of 10^9 bytes, for what fits of a finetuning. By default that of an H100: 80.",
+)
 @json_option
 @collecting_seldom()
 def command(
@@ -47,6 +53,7 @@ def command(
     allow: tuple[Path, ...],
     calibrate: int,
     picture: Path | None,
+    gpu_memory: float | None,
     as_json: bool,
 ) -> int:
     """Show who reads whom in SCENARIO and estimate its cost.
@@ -59,6 +66,7 @@ def command(
     society plan mine.yaml --calibrate 0
     """
     from society.core.terminal import Terminal
+    from society.planning.footprint import HBM
     from society.planning.people import describe_people
     from society.planning.plan import make_plan
     from society.planning.training import describe_training
@@ -85,7 +93,8 @@ def command(
         _print_turns(console, plan)
         _print_draws(console, society)
         _print_costs(console, plan)
-        people, training = describe_people(society, plan.worst, plan.debates), describe_training(society, plan.worst)
+        people = describe_people(society, plan.worst, plan.debates)
+        training = describe_training(society, plan.worst, HBM if gpu_memory is None else gpu_memory * 1e9)
         for line in (*people, *map(_training_time, plan.training), *training):
             console.print(line, soft_wrap=True)
         if society.people and calibrate:
@@ -168,7 +177,8 @@ def _cost(cost: Cost) -> str:
 def _training_time(time: TrainingTime) -> str:
     from society.planning.training_time import STEPS
 
-    each = f"{time.rows:,} rows of about {time.tokens:,} tokens in {_duration(time.seconds)}"
+    epochs = f"{time.epochs} epoch{'s' * (time.epochs != 1)}"
+    each = f"{time.rows:,} rows x {epochs} of about {time.tokens:,} tokens a row in {_duration(time.seconds)}"
     whole = _duration(time.seconds * time.finetunings)
     steps = f"calibrated on {STEPS} steps"
     return f"Finetuning {time.learner!r} here: at most {each}; {time.finetunings} in the run: about {whole} ({steps})"

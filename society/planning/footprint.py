@@ -104,6 +104,8 @@ class Footprint:
     """Bytes of the base as the backend opens it, on one GPU."""
     seconds: float
     lines: tuple[str, ...]
+    memory: float = HBM
+    """Bytes of a GPU."""
 
     @property
     def total(self) -> float:
@@ -113,7 +115,7 @@ class Footprint:
     @property
     def fits(self) -> bool:
         """Return whether the base can be opened and trained in 90 % of the GPU memory. The rest is a reserve."""
-        return max(self.total, self.opened) < 0.9 * HBM
+        return max(self.total, self.opened) < 0.9 * self.memory
 
 
 def estimate(
@@ -123,11 +125,12 @@ def estimate(
     gpus: int,
     longest: int | None = None,
     learned: int | None = None,
+    memory: float = HBM,
 ) -> Footprint:
     """Return the footprint of one finetuning on `tokens` tokens in all epochs, sharded over `gpus` (FSDP).
 
     `longest` is the maximum of tokens of a row, by default `settings.max_length`. `learned` is the maximum of those
-    that the loss is on, by default all.
+    that the loss is on, by default all. `memory`: bytes of a GPU.
     """
     count, full = sizes.parameters, settings.method == "full"
     trained = count if full else sizes.lora(settings.rank)
@@ -155,7 +158,7 @@ def estimate(
         f"time        {factor} x {g(count)} x {tokens:,} tokens / ({gpus} x {PEAK / 1e12:g} TFLOP/s x "
         f"{utilization:.0%}) = {seconds:,.0f} s",
     )
-    return Footprint(gpus, weights, gradients, optimizer, activations, opened, seconds, lines)
+    return Footprint(gpus, weights, gradients, optimizer, activations, opened, seconds, lines, memory)
 
 
 def _opened(sizes: ModelSizes, settings: TrainSettings) -> tuple[float, str]:

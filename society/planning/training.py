@@ -19,26 +19,33 @@ if TYPE_CHECKING:
 GPUS = (1, 4, 8)
 
 
-def launch_command(processes: int) -> tuple[str, ...]:
-    """Return the commands that start such a finetuning: by the run, and with the same processes by hand."""
+def launch_command(processes: int, accumulation: int) -> tuple[str, ...]:
+    """Return the commands that start such a finetuning: by the run, and with the same processes by hand.
+
+    The processes share the batches of a step, so `accumulation` is rounded up to a multiple of them.
+    """
+    shared = -(-accumulation // processes) * processes
+    more = "" if shared == accumulation else f" --set train.settings.accumulation={shared}"
     return (
-        f"society run SCENARIO --set 'train.parallel={{kind: fsdp, processes: {processes}}}'",
+        f"society run SCENARIO --set 'train.parallel={{kind: fsdp, processes: {processes}}}'{more}",
         f"  which starts {processes} x `python -m backends.hf.sharded FOLDER`; by hand, with the same folder: "
         f"accelerate launch --multi_gpu --num_processes {processes} --num_machines 1 --mixed_precision no "
         "--dynamo_backend no -m backends.hf.sharded FOLDER",
     )
 
 
-def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[str]:
+def describe_training(society: Society, worst: Sequence[PlannedTurn], memory: float = HBM) -> list[str]:
     """Return lines about the maximum footprint of each learner's finetuning on 1, 4 and 8 GPUs, and its commands.
 
-    There are no lines for a model whose configuration is not on this machine.
+    `memory`: bytes of a GPU. There are no lines for a model whose configuration is not on this machine, and no
+    commands if a run would refuse the finetuning of some learner.
     """
     spec = society.scenario.train
     if spec is None:
         return []
     lines: list[str] = []
-    commands: tuple[str, ...] = ()
+    processes = spec.parallel.processes if spec.parallel else GPUS[-1]
+    refused: list[bool] = []
     for name, learner in spec.learners.items():
         turns = [turn for turn in worst if turn.phase in learner.phases]
         backend = society.scenario.backends[turns[0].backend] if turns else None
@@ -51,11 +58,10 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn]) -> list[st
                 f"Finetuning {name!r}: no estimate of memory for models of the kind {config.get('model_type')}."
             )
             continue
-        lines += _describe(society, spec, name, turns, sizes, backend)
-        processes = spec.parallel.processes if spec.parallel else GPUS[-1]
-        if not _refusal(backend, spec, learner, processes):
-            commands = launch_command(processes)
-    return [*lines, *commands]
+        lines += _describe(society, spec, name, turns, sizes, backend, memory)
+        refused.append(bool(_refusal(backend, spec, learner, processes)))
+    works = bool(refused) and not any(refused)
+    return [*lines, *(launch_command(processes, spec.settings.accumulation) if works else ())]
 
 
 def _describe(
@@ -65,6 +71,7 @@ def _describe(
     turns: Sequence[PlannedTurn],
     sizes: ModelSizes,
     backend: BackendConfig,
+    memory: float,
 ) -> Iterator[str]:
     """Yield the lines about one learner's finetuning."""
     learner = spec.learners[name]
@@ -74,21 +81,26 @@ def _describe(
     size, tokens = most_tokens(learner, spec, spec.questions * society.scenario.samples, sources, longest)
     yield (
         f"Finetuning {name!r} once ({spec.settings.method}), at most: {size} x "
-        f"{spec.settings.epochs} epochs = {tokens:,} tokens; computed for H100 GPUs of {gb(HBM)}:"
+        f"{spec.settings.epochs} epochs = {tokens:,} tokens; computed for {_gpus(memory)}:"
     )
     for gpus in GPUS:
         many = f"{gpus} GPU{'s' if gpus > 1 else ''}"
         if refusal := _refusal(backend, spec, learner, gpus):
             yield f"  {many}: refused. {refusal}"
             continue
-        found = estimate(sizes, spec.settings, tokens, gpus, longest, learned)
+        found = estimate(sizes, spec.settings, tokens, gpus, longest, learned, memory)
         uneven = gpus > 1 and spec.settings.accumulation % gpus
         needs = f", with `accumulation` as a multiple of {gpus}" if uneven else ""
         yield f"  {many}: {gb(found.total)} each, {'fits' if found.fits else 'does not fit'}{needs}"
-        if found.opened >= 0.9 * HBM:
+        if found.opened >= 0.9 * memory:
             yield f"    The backend holds the whole model on one GPU before it trains: {gb(found.opened)}."
         yield from (f"    {line}" for line in found.lines)
     yield "  " + generation_memory(sizes, society.scenario.concurrency, longest)[2]
+
+
+def _gpus(memory: float) -> str:
+    """Return the GPUs of an estimate in words."""
+    return f"H100 GPUs of {gb(HBM)}" if memory == HBM else f"GPUs of {gb(memory)}, with the time of an H100"
 
 
 def _refusal(backend: BackendConfig, spec: TrainSpec, learner: LearnerSpec, gpus: int) -> str:

@@ -29,7 +29,8 @@ class TrainingTime:
 
     learner: str
     rows: int
-    """Rows of one finetuning, all epochs together."""
+    """Maximum rows of one epoch of a finetuning."""
+    epochs: int
     tokens: int
     """Tokens of each row."""
     seconds: float
@@ -58,8 +59,9 @@ async def time_training(
         pace = await _time_row(backend.trainer, learner, spec, words)
         length = max(round(min(prompt + reply, spec.settings.max_length)), 1)
         debates, sources = spec.questions * society.scenario.samples, max(len(one.sources) for one in mine)
-        rows = most_tokens(learner, spec, debates, sources, length)[1] // length
-        found.append(TrainingTime(name, rows, length, pace / share * rows, len(mine) * spec.iterations))
+        trained = most_tokens(learner, spec, debates, sources, length)[1] // length  # rows, all epochs together
+        epochs, seconds = spec.settings.epochs, pace / share * trained
+        found.append(TrainingTime(name, trained // epochs, epochs, length, seconds, len(mine) * spec.iterations))
     return tuple(found)
 
 

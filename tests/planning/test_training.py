@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from backends.training import TrainSettings
+from backends.training import Parallel, TrainSettings
 from society.cli import main
 from society.planning.footprint import estimate, generation_memory, read_sizes
 from society.planning.training import launch_command
+from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 
 LLAMA_2_7B = {
@@ -157,7 +159,31 @@ train: {{questions: 5, learners: {{all: {{phases: [debate]}}}}, settings: {{meth
     said = capsys.readouterr().out
     for text in ("1 GPU:", "4 GPUs:", "8 GPUs:", "6.738 G parameters", "does not fit", "accelerate launch"):
         assert text in said, text
-    assert launch_command(8)[0] in said
+    command = next(line for line in said.splitlines() if line.startswith("society run"))
+    assert command == launch_command(8, 6)[0]
+    given = shlex.split(command)[3:]
+    overrides = [value for option, value in zip(given[::2], given[1::2], strict=True) if option == "--set"]
+    loaded = load_scenario(tmp_path / "scenario.yaml", overrides).train
+    assert loaded is not None
+    assert loaded.parallel == Parallel(processes=8)
+    assert loaded.settings.accumulation == 8
+
+
+def test_accumulation_that_is_shared_evenly_is_left_alone() -> None:
+    assert "accumulation" not in launch_command(4, 8)[0]
+    assert "--set train.settings.accumulation=12" in launch_command(4, 9)[0]
+
+
+def test_another_memory_of_the_gpu(
+    tmp_path: Path, scenario: Callable[..., Scenario], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan(tmp_path, scenario, LLAMA_2_7B, "method: lora, batch_size: 1, accumulation: 8")
+    assert "computed for H100 GPUs of 80.00 GB" in capsys.readouterr().out
+    assert main(["plan", str(tmp_path / "scenario.yaml"), "--calibrate", "0", "--gpu-memory", "12"]) == 0
+    said = capsys.readouterr().out
+    assert "computed for GPUs of 12.00 GB" in said
+    assert "each, does not fit" in said
+    assert "each, fits" not in said
 
 
 LLAMA_3_70B = LLAMA_3_8B | {

@@ -93,7 +93,9 @@ def measured(
 @pytest.mark.parametrize("pace", [0.5, 3.0])
 def test_the_time_is_that_of_the_trainer(measured: Callable[..., tuple[TrainingTime, ...]], pace: float) -> None:
     """Ten questions give ten rows to each of three agents; four epochs, two iterations."""
-    assert measured(lambda clock: Trainer(clock, pace)) == (TrainingTime("all", 40, 100, pytest.approx(40 * pace), 6),)
+    assert measured(lambda clock: Trainer(clock, pace)) == (
+        TrainingTime("all", 10, 4, 100, pytest.approx(40 * pace), 6),
+    )
 
 
 def test_a_training_that_fails_is_the_error_of_the_plan(measured: Callable[..., tuple[TrainingTime, ...]]) -> None:
