@@ -7,7 +7,6 @@ elsewhere the same is computed by `scaled_dot_product_attention`.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from backends.hf.nucleus import has_kernel
@@ -25,7 +24,6 @@ from backends.hf.pool import Pool
 from backends.hf.probing import make_tokens, near_of, relate
 from backends.hf.rotary import FROZEN, find_kinds
 
-log = logging.getLogger(__name__)
 NAME = "society_packed"
 """Name of `attend` among the attention functions of transformers."""
 MEANINGFUL = ("softcap", "s_aux", "sliding_window", "position_bias")
@@ -213,27 +211,33 @@ def count_layers(model: Any) -> int:
     return len(DynamicCache(config=model.config).layers)
 
 
-def can_pack(model: Any) -> bool:
-    """Return whether packed calls compute what the model computes.
+def find_obstacle(model: Any) -> str:
+    """Return why packed calls would not compute what the model computes, "" if they would.
 
     The model's cache must have plain layers alone (neither sliding windows nor recurrent states), its attention must
     be torch's and be replaceable, and the rotary frequencies of a sequence must not depend on the other sequences.
     """
     layers = [type(layer) for layer in DynamicCache(config=model.config).layers]
-    return (
-        set(layers) == {DynamicLayer}
-        and model.config._attn_implementation == "sdpa"
-        and bool(getattr(model, "_supports_attention_backend", False))
-        and getattr(model.config, "quantization_config", None) is None
-        and find_kinds(model) <= STATIC_ROPE
-        and _probe(model, len(layers))
-    )
+    if DynamicSlidingWindowLayer in layers:
+        return f"its configuration has attention layers with a sliding window ({layers.count(DynamicLayer)} without)"
+    if set(layers) != {DynamicLayer}:
+        names = sorted({layer.__name__ for layer in layers} - {DynamicLayer.__name__})
+        return f"it has layers without a plain KV cache ({', '.join(names) or 'all of them'})"
+    if model.config._attn_implementation != "sdpa" or not getattr(model, "_supports_attention_backend", False):
+        return "its attention cannot be replaced"
+    if getattr(model.config, "quantization_config", None) is not None:
+        return "its weights are quantised"
+    if changing := find_kinds(model) - STATIC_ROPE:
+        return f"its rotary frequencies depend on the length ({', '.join(sorted(changing))})"
+    return _probe(model, len(layers))
 
 
 @torch.inference_mode()
-def _probe(model: Any, layers: int) -> bool:
-    """Call the model on two packed sequences, and return whether each of its layers uses the pool as `attend` needs,
-    and the logits are those of each sequence alone."""
+def _probe(model: Any, layers: int) -> str:
+    """Call the model on two packed sequences, and return why packed calls are wrong for it, "" if they are right.
+
+    Each layer must use the pool as `attend` needs, and the logits must be those of each sequence alone.
+    """
     lengths = [6, 3]
     pool = Pool(layers, sum(lengths), torch.device(model.device))
     segments, _ = pool.allocate(lengths)
@@ -249,17 +253,14 @@ def _probe(model: Any, layers: int) -> bool:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # models of other authors raise errors of many kinds
-        log.warning("The model is decoded over a dynamic cache, slower: %s", error)
-        return False
+        return f"it fails on packed sequences: {error}"
     finally:
         _now.seen = None
     if seen != [layer.held[0].data_ptr() for layer in pool.parts]:
-        return False
+        return "its layers do not use the cache one after the other"
     alone = [model(input_ids=part, use_cache=False).logits[0] for part in torch.split(ids, lengths, 1)]
     difference = relate([(found, torch.cat(alone))])
-    if not (near := difference < near_of(model)):
-        log.warning("The model is decoded over a dynamic cache, slower: packed logits differ by %.1g", difference)
-    return near
+    return "" if difference < near_of(model) else f"packed logits differ by {difference:.1g}"
 
 
 def make_packing(lengths: Sequence[tuple[int, int, int]], device: torch.device) -> Packing:

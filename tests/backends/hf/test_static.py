@@ -19,6 +19,7 @@ from tests.backends.hf.tiny import make_model
 torch = pytest.importorskip("torch")
 
 from backends.hf import drawing, inputs, nucleus, packed, prefill, prompts, sampling  # noqa: E402
+from backends.hf.backend import decodes_statically  # noqa: E402
 from backends.hf.decode import Batch  # noqa: E402
 from backends.hf.loading import load_chat, load_model  # noqa: E402
 from backends.hf.norms import find_norms, fused_norms  # noqa: E402
@@ -126,12 +127,44 @@ PLAIN, OTHER = ("llama", "qwen3", "mixtral"), ("deepseek_v3", "gemma3_text", "ph
 @pytest.mark.parametrize("kind", [*PLAIN, *OTHER])
 def test_models_with_plain_caches_are_packed(tmp_path: Path, kind: str) -> None:
     model = load_model(make_model(tmp_path / kind, kind=kind), torch.float32, "cpu")
-    assert packed.can_pack(model) is (kind in PLAIN)
+    assert (packed.find_obstacle(model) == "") is (kind in PLAIN)
     assert model.config._attn_implementation == "sdpa"
 
 
-def test_why_a_model_is_not_packed_is_logged_and_a_lack_of_memory_is_an_error(
-    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("kind", "window", "reason"),
+    [
+        ("mistral", 8, "sliding window"),
+        ("mistral", None, ""),
+        ("phi3", 8, "sliding window"),
+        ("phi3", None, "longrope"),
+    ],
+)
+def test_on_a_gpu_the_slower_cache_is_named_with_its_reason(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    window: int | None,
+    reason: str,
+) -> None:
+    """The window of the configuration decides, not the family."""
+    model = load_model(make_model(tmp_path / kind, kind=kind, sliding_window=window), torch.float32, "cpu")
+    assert reason in packed.find_obstacle(model)
+    assert bool(packed.find_obstacle(model)) is bool(reason)
+    if not reason:
+        return
+    assert decodes_statically("auto", model) is False
+    assert not caplog.records  # a CPU has the dynamic cache anyway
+    monkeypatch.setattr(type(model), "device", torch.device("cuda"))
+    assert decodes_statically("auto", model) is False
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert reason in caplog.text
+    assert "5 to 10 times slower" in caplog.text
+
+
+def test_why_a_model_is_not_packed_is_returned_and_a_lack_of_memory_is_an_error(
+    model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = load_model(model, torch.float32, "cpu")
 
@@ -140,22 +173,20 @@ def test_why_a_model_is_not_packed_is_logged_and_a_lack_of_memory_is_an_error(
             raise error
 
         monkeypatch.setattr(packed, "_prefill", prefill)
-        return packed.can_pack(network)
+        return packed.find_obstacle(network)
 
-    assert fail(IndexError("no such head")) is False
-    assert "no such head" in caplog.text
+    assert "no such head" in fail(IndexError("no such head"))
     with pytest.raises(torch.OutOfMemoryError):
         fail(torch.OutOfMemoryError("out of memory"))
     assert network.config._attn_implementation == "sdpa"
 
 
 def test_a_model_that_computes_something_else_when_packed_is_not_packed(
-    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefill = packed._prefill
     monkeypatch.setattr(packed, "_prefill", lambda *given: prefill(*given) * 0.5)
-    assert packed.can_pack(load_model(model, torch.float32, "cpu")) is False
-    assert "packed logits differ" in caplog.text
+    assert "packed logits differ" in packed.find_obstacle(load_model(model, torch.float32, "cpu"))
 
 
 def test_models_that_cannot_be_packed_decode_dynamically_or_say_why(tmp_path: Path) -> None:
