@@ -27,7 +27,7 @@ class Serving(HuggingFace):
     backend starts a server and ends it with the run."""
     gpu_share: float | None = Field(default=None, gt=0, le=1, json_schema_extra={"tuning": True})
     """Share of the GPU's memory for the server that the backend starts; on a CPU, of main memory. By default the
-    server's own choice. A server does not start if less memory is free."""
+    server's own choice. vLLM does not start if less memory is free."""
     start_seconds: float = Field(default=900.0, gt=0, json_schema_extra={"tuning": True})
     """Maximum seconds until the started server answers."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from backends.training import OnStep, Training, TrainSettings
+from society.cli.plan import _training_time
 from society.core.errors import BackendError
 from society.core.types import Adapter, Example
 from society.planning import training_time
@@ -101,3 +102,8 @@ def test_the_time_is_that_of_the_trainer(measured: Callable[..., tuple[TrainingT
 def test_a_training_that_fails_is_the_error_of_the_plan(measured: Callable[..., tuple[TrainingTime, ...]]) -> None:
     with pytest.raises(BackendError, match="Memory ran out"):
         measured(lambda clock: Trainer(clock, 1.0, broken=True))
+
+
+def test_the_epochs_are_named() -> None:
+    said = _training_time(TrainingTime("all", 8, 2, 100, 60.0, 3))
+    assert "at most 8 rows x 2 epochs of about 100 tokens a row in 60 s" in said
