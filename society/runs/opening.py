@@ -12,7 +12,6 @@ from society.components.faults import faults_of
 from society.core.errors import BackendError, InputError, UnavailableError
 from society.core.types import ChatMessage, GenerateRequest, ToolSpec
 from society.executors.base import Executor, Needs
-from society.training.learners import backend_of, learners
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -151,6 +150,8 @@ def find_needs(society: Society) -> Needs:
     used = {name: society.scenario.backends[name] for name in names}
     if train is None:
         return Needs(used)
+    from society.training.learners import backend_of, learners
+
     trained = {backend_of(society, learner): train.settings for learner in learners(society, train)}
     return Needs(used, True, train.parallel, trained)
 
