@@ -11,8 +11,11 @@ COLLECT_AFTER = 50_000
 def run() -> None:
     """Run the command line and end the process with its exit status."""
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
-    from society.cli import main
+    from society.cli import end, main
+    from society.core import ending
     from society.core.errors import SocietyError
+
+    ending.end_process = end
 
     try:
         status = main()

@@ -117,11 +117,11 @@ async def run_async(
     interruption = interruption or Interruption()
     scenario = check_again(scenario) if isinstance(scenario, Scenario) else load_with_warnings(scenario)[0]
     society = expand(scenario)
-    await _require_parts(society)
     spending = Spending(society, interruption)
     watcher = Several([*_watchers(watcher, progress, society), spending])
     place = RunFolder(scenario, out, resume, force)
     with interruption.stops_me(), await place.ready() as folder, spending.of(folder.stores()), watcher:
+        await _require_parts(society)
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         wait = _Waiting(scenario.retry.minutes) if resume else None

@@ -80,13 +80,13 @@ class HuggingFaceBackend(Backend):
         try:
             self._loaded = await self._run(self._load)
         except BaseException:
-            self._shut_down()
+            self._shut_down(wait=False)  # a load that was cancelled goes on in its thread
             raise
         return self
 
-    def _shut_down(self) -> None:
+    def _shut_down(self, wait: bool = True) -> None:
         for thread in (self._thread, self._tokenizing):
-            thread.shutdown()
+            thread.shutdown(wait)
 
     def _load(self) -> Loaded:
         """Load the model and make the abilities; on the worker thread."""

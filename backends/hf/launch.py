@@ -147,7 +147,7 @@ def _follow(processes: Sequence[subprocess.Popen[str]], watch: Watch) -> None:
             number, loss, tokens = json.loads(line.removeprefix(STEP))
             watch.record(number, loss, tokens)
         elif line.startswith(LOSSES):
-            watch.resume(json.loads(line.removeprefix(LOSSES)))
+            watch.resume(*json.loads(line.removeprefix(LOSSES)))
         elif line.startswith(NOTE):
             log.warning("%s", json.loads(line.removeprefix(NOTE)))
     for guard in guards:

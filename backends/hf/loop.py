@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -42,10 +43,21 @@ class Watch:
     def __init__(self, on_step: OnStep, stop: threading.Event) -> None:
         self.on_step, self.stop = on_step, stop
         self.losses: list[float] = []
+        self.begin()
 
-    def resume(self, losses: Sequence[float]) -> None:
-        """Take over the losses of the steps before a checkpoint."""
+    def begin(self) -> None:
+        """Start the measurement of the time anew, after a wait for the model."""
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds that the finetuning has taken, those before its checkpoint included."""
+        return time.perf_counter() - self._started
+
+    def resume(self, losses: Sequence[float], seconds: float) -> None:
+        """Take over the losses of the steps before a checkpoint, and the seconds that they took."""
         self.losses = list(losses)
+        self._started -= seconds
 
     def record(self, steps: int, loss: float, tokens: int) -> None:
         """Record one optimiser step. `steps`: total planned; `tokens`: tokens trained on so far."""
@@ -167,7 +179,7 @@ class Loop:
         self.optimizer.load_state_dict(shard_state(state["optimizer"], self.optimizer))
         self.schedule.load_state_dict(state["schedule"])
         self.tokens = state["tokens"]
-        self.watch.resume(state["losses"])
+        self.watch.resume(state["losses"], float(state.get("seconds", 0)))
         write_random(state["random"], self.goal.loss.device)
         log.warning("The finetuning goes on from its checkpoint: %d of %d steps.", len(self.watch.losses), self.steps)
 
@@ -199,6 +211,7 @@ class Loop:
             "optimizer": tree_map(local, self.optimizer.state_dict()),
             "schedule": self.schedule.state_dict(),
             "losses": self.watch.losses,
+            "seconds": self.watch.seconds,
             "tokens": self.tokens,
             "random": self.random,
             "reference": self.goal.reference,

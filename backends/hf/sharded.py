@@ -184,9 +184,9 @@ def write_model(model: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, 
 class _FirstWatch(Watch):
     """Reports the losses before a checkpoint to the parent process."""
 
-    def resume(self, losses: Sequence[float]) -> None:
-        super().resume(losses)
-        print(LOSSES + json.dumps(self.losses), flush=True)
+    def resume(self, losses: Sequence[float], seconds: float) -> None:
+        super().resume(losses, seconds)
+        print(LOSSES + json.dumps([self.losses, seconds]), flush=True)
 
 
 class _Notes(logging.Handler):

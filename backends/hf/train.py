@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -55,7 +54,7 @@ def train(
     `parallel` that is spread over processes of their own, and this one's model steps aside. A finetuning that was
     interrupted goes on from its last checkpoint, in `checkpoint_of(folder)`.
     """
-    started = time.perf_counter()
+    job.watch.begin()
     check_optimizer(job.settings, job.weights.device.type)
     paired = job.objective is not None and job.objective.contrast == "pair"
     rows = encode(chat, examples, job.settings, 2 if paired else 1)
@@ -86,7 +85,7 @@ def train(
         dropped=rows.dropped,
         cut=rows.cut,
         retokenized=rows.retokenized,
-        seconds=time.perf_counter() - started,
+        seconds=job.watch.seconds,
     )
 
 

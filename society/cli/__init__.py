@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -14,6 +17,9 @@ from society.core.errors import InputError, SocietyError
 from society.core.hidden_chars import reveal
 from society.core.installation import check_installation
 
+if TYPE_CHECKING:
+    from society.core.interrupt import Interrupted
+
 try:
     check_installation()  # before a foreign package of the same name can fail
 except InputError as error:
@@ -21,6 +27,8 @@ except InputError as error:
     sys.exit(2)
 
 INTERRUPTED = 130
+_told = threading.Event()
+"""Set once the interruption of this command was printed."""
 SECTIONS = {
     "First steps": ("ask", "chat", "new", "models", "list", "schema"),
     "Before a run": ("check", "fetch", "plan", "draw"),
@@ -93,6 +101,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status: see `society.runs.state.RunState` and `SocietyError.status`."""
     settle()
+    _told.clear()
     try:
         status = _run(arguments)
         finish()
@@ -117,8 +126,7 @@ def _run(arguments: list[str] | None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
-        stored = " All finished turns are stored. Run again with --resume to continue."
-        say(f"Interrupted.{stored if getattr(cause, 'folder', None) else ''}", err=True)
+        _tell(cause)
         return int(getattr(cause, "status", INTERRUPTED))
     except SocietyError as error:
         say(f"society: {error}", err=True)
@@ -133,6 +141,33 @@ def _run(arguments: list[str] | None) -> int:
         say(f"society: {fault}", err=True)
         return fault.status
     return status if isinstance(status, int) else 0
+
+
+def _tell(cause: BaseException | None) -> None:
+    """Print that the command was interrupted, once."""
+    if _told.is_set():
+        return
+    _told.set()
+    stored = ""
+    if getattr(cause, "folder", None):
+        stored = " All finished turns are stored. Run again with --resume to continue."
+    elif getattr(cause, "loading", False):
+        stored = " The run was still loading: no reply was in progress, and nothing is lost."
+    say(f"Interrupted.{stored}", err=True)
+
+
+def end(error: Interrupted) -> NoReturn:
+    """Print that the command was interrupted, and end the process at once.
+
+    An import or a load in progress would delay the end. Processes that this one has started end with it.
+    """
+    try:
+        _tell(error)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+    finally:
+        os._exit(error.status)
 
 
 def _guide(error: click.NoSuchOption) -> None:

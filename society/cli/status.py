@@ -79,7 +79,7 @@ def _print(rows: list[RunStatus], folder: Path, calls: bool) -> None:
     names = {row.run: _shorten(Path(row.run), folder) for row in rows}
     for row in rows:
         state = f"{row.state}, stuck" if row.stuck else row.state
-        style = "red" if row.stuck or not (row.whole or row.state in ("running", "paused")) else ""
+        style = "red" if row.stuck or not (row.whole or row.state in ("starting", "running", "paused")) else ""
         age = "" if row.quiet is None else f"{duration(row.quiet)} ago"
         cells = (names[row.run], state, row.host, row.progress, f"{row.failed:,}" if row.failed else "", age)
         table.add_row(*(Text(cell, style=style if number == 1 else "") for number, cell in enumerate(cells)))

@@ -4,8 +4,8 @@ second stops it at once.
 Requests that wait in a queue are dropped, and waits between attempts end. A debate that needs no further reply also
 reaches its decision.
 
-Loading, waiting and training need nothing from this module: they end when the run is cancelled, a training after the
-current batch and a checkpoint.
+Waiting and training need nothing from this module: they end when the run is cancelled, a training after the current
+batch and a checkpoint. Imports and loads of models heed no request. So the command line ends its process instead.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from society.core.ending import CLOSING, ORDERLY, end_soon
 from society.core.errors import InputError, SocietyError
 from society.core.plain import count
 
@@ -46,11 +47,14 @@ def check_grace(grace: object) -> None:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run that stopped because of `signal`. All finished turns are stored in `folder`; None before there is one."""
+    """A run that stopped because of `signal`. All finished turns are stored in `folder`; None before there is one.
 
-    def __init__(self, number: int = signal.SIGINT, folder: Path | None = None) -> None:
-        self.signal, self.folder = signal.Signals(number), folder
-        stored = "no turn is stored yet"
+    `loading`: the signal came before the run asked for a reply.
+    """
+
+    def __init__(self, number: int = signal.SIGINT, folder: Path | None = None, loading: bool = False) -> None:
+        self.signal, self.folder, self.loading = signal.Signals(number), folder, loading
+        stored = "the run was still loading, so nothing is lost" if loading else "no turn is stored yet"
         if folder is not None:
             stored = f"the finished turns are stored in {folder}; continue with --resume (Python: resume=True)"
         super().__init__(f"{self.signal.name}: {stored}")
@@ -75,6 +79,10 @@ class Interruption:
 
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
+        self._closed = threading.Event()
+        """Set while no block of `stops_me` holds processes or files that it closes at its end."""
+        self._closed.set()
+        self._loading = False
         self.folder: Path | None = None
         self.drop: Callable[[], object] = lambda: None
         self.error: SocietyError | None = None
@@ -118,12 +126,13 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if self._waiting or (self._asked and exc_type is asyncio.CancelledError):
-            raise Interrupted(self._signal, self.folder) from None
+            raise Interrupted(self._signal, self.folder, self._loading) from None
 
     @contextmanager
     def stops_me(self) -> Iterator[None]:
         """Cancel the current task if a signal arrives during the block. Raises the error that `stop` was given."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._closed.clear()
         if self._parent is not None:
             self._parent._children.add(self)
             self._waiting = self._waiting or self._parent._asked > 0
@@ -139,6 +148,7 @@ class Interruption:
             raise self.error from None
         finally:
             self._loop = self._task = None
+            self._closed.set()
             if self._parent is not None:
                 self._parent._end_child(self)
 
@@ -239,12 +249,20 @@ class Interruption:
         """Handle a signal."""
         self._asked += 1
         self._signal = number
+        if self._is_loading():
+            self._loading = self._loading or self._asked == 1
+            seconds = ORDERLY + (min(self._grace, CLOSING) if self._asked == 1 else 0)
+            end_soon(Interrupted(number, loading=True), self._closed, seconds, self._is_loading)
         if self._asked > 2:  # the loop does not respond
             raise Interrupted(number, self.folder)
         if self._loop is None:
             self._waiting = True
         else:
             self._loop.call_soon_threadsafe(self._heed, self._asked)
+
+    def _is_loading(self) -> bool:
+        """Return whether no run has begun to ask for replies."""
+        return self.folder is None and all(child.folder is None for child in list(self._children))
 
     def _heed(self, times: int) -> None:
         for child in list(self._children):

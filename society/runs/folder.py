@@ -85,7 +85,7 @@ class RunFolder:
             try:
                 self._make()
                 check_folder(self.path, FILES)
-                stack.callback(self._clean_up)
+                stack.push(self._clean_up)
                 self._holder = holder = stack.enter_context(hold(self.path, self._seen))
                 stack.callback(self._put_back)
                 salvage(holder, self._kept)
@@ -116,8 +116,10 @@ class RunFolder:
                 self.store = self._kept = self.path / STORE
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def _clean_up(self) -> None:
-        """Leave nothing behind if the run did not start."""
+    def _clean_up(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leave nothing behind if the run did not start. After an interruption the folder stays, to be resumed."""
+        if kind is not None and not issubclass(kind, Exception):
+            return
         if self._holder is None or self._kept.exists() or self.store.exists():
             return
         with suppress(OSError):

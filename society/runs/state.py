@@ -22,6 +22,7 @@ SESSIONS = "sessions"
 class RunState(StrEnum):
     """The state of a run."""
 
+    STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"
     FINISHED = "finished"
@@ -50,10 +51,11 @@ class RunState(StrEnum):
     @property
     def is_live(self) -> bool:
         """Return whether a process says that it works on the run. A killed process cannot correct this."""
-        return self in (RunState.RUNNING, RunState.PAUSED)
+        return self in (RunState.STARTING, RunState.RUNNING, RunState.PAUSED)
 
 
 MEANINGS: Mapping[RunState, tuple[int | None, str]] = {
+    RunState.STARTING: (None, "A process loads what the run needs. No turn was asked for yet."),
     RunState.RUNNING: (None, "A process works on the run."),
     RunState.PAUSED: (None, "The run waits for a server that does not answer."),
     RunState.FINISHED: (0, "Every turn is done."),

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from society.core.errors import SocietyError
+from society.core.errors import RunFolderError, SocietyError
 from society.core.plain import count, duration, natural_order
-from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, own_file, read_json, read_object
+from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, check_folder, own_file, read_json, read_object
 from society.runs.lease import PATIENCE, Found, find_lease
 from society.runs.locking import is_running
-from society.runs.places import STORE, find_folders, find_store, has_begun, is_run
+from society.runs.places import FILES, STORE, find_folders, find_store, has_begun, is_run
 from society.runs.state import RunState, Session, read_sessions
 from society.store import Store
 
@@ -25,6 +25,7 @@ STUCK = 600.0
 """Seconds without a turn or an optimizer step after which a running run counts as stuck."""
 ERROR = "error.txt"
 """File in a run's folder with the error that ended it, written by sweeps: a run that did not begin has no store."""
+SILENT = "It gives no sign of life."
 LONGEST_ERROR = 2_000
 """Maximum number of characters of that error."""
 
@@ -82,7 +83,7 @@ def find_runs(folder: Path) -> list[Path]:
 
     A folder that cannot be read counts, as it may hold a run. Raises `RunFolderError` if `folder` is one.
     """
-    if is_run(folder):
+    if has_begun(folder):
         return [folder]
     inner = (path for path in find_folders(folder) if not os.access(path, os.R_OK | os.X_OK) or _is_known(path))
     return sorted(inner, key=lambda path: natural_order(str(path)))
@@ -105,8 +106,14 @@ def read_status(folder: Path, name: str = "", stuck_after: float = STUCK) -> Run
 
 
 def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
-    store_path = find_store(folder)
+    check_folder(folder, FILES)
     found, running = find_lease(folder), is_running(folder)
+    try:
+        store_path = find_store(folder)
+    except RunFolderError:
+        if is_run(folder) or not has_begun(folder):
+            raise
+        return _describe_start(name, found, running)
     with Store(store_path, read_only=True, whole=False) as store:
         meta = store.meta()
         turns, failed = store.count(), store.count("status = 'failed'")
@@ -125,7 +132,7 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
     return RunStatus(
         run=name,
         state=state,
-        reason=session.reason or ("It gives no sign of life." if silent else _compare_clocks(found)),
+        reason=session.reason or (SILENT if silent else _compare_clocks(found)),
         host=holder.host if holder else session.host,
         pid=str(holder.pid) if holder else session.pid,
         started=session.started,
@@ -140,6 +147,19 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
         stuck=state == RunState.RUNNING and (silent or (quiet or 0) > stuck_after),
         versions=read_json(meta, "versions"),
         sessions=tuple(sessions),
+    )
+
+
+def _describe_start(name: str, found: Found | None, running: bool) -> RunStatus:
+    """Return the state of a run that has no store yet."""
+    lease = found.lease if found else None
+    host, pid = (lease.host, str(lease.pid)) if lease else ("", "")
+    if running:
+        silent = found is not None and found.age > PATIENCE
+        return RunStatus(name, RunState.STARTING, SILENT if silent else "", host, pid, stuck=silent)
+    state = RunState.INTERRUPTED if lease and lease.ended else RunState.KILLED
+    return RunStatus(
+        name, state, "It ended while it was loading. Start it with --resume (Python: resume=True).", host, pid
     )
 
 

@@ -29,7 +29,7 @@ from society.core.paths import HUB, DataPath, ReadablePath, Revision
 from society.core.types import Item
 from society.tasks.base import Task
 from society.tasks.data_files import Wanted, list_files, split_of
-from society.tasks.hub import cached_files
+from society.tasks.hub import cached_files, describe_source
 from society.tasks.layout import Layout, Names
 from society.tasks.readers import Format, Shape, explain_absent, find_form
 from society.tasks.remarks import remark_golds, remark_options, remark_unscored
@@ -66,14 +66,15 @@ class RowTask(Task):
 
     @property
     def origin(self) -> str:
-        return str(self.place.source)
+        source, _, revision = self.place
+        return str(source) if isinstance(source, Path) else describe_source(source, revision)
 
     @property
     def missing(self) -> str:
         source, wanted, revision = self.place
         if isinstance(source, Path) or cached_files(source.removeprefix(HUB), wanted, revision):
             return ""
-        return f"{source} is not in the local cache, so its questions are not checked; `society run` downloads it"
+        return f"{self.origin} is not in the local cache, so its questions are not checked; `society run` downloads it"
 
     def find_commit(self) -> str:
         source, wanted, revision = self.place

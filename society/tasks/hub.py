@@ -54,7 +54,7 @@ def fetch_files(name: str, wanted: Wanted, revision: str | None) -> list[Path]:
     if found:
         return found
     if is_offline():
-        raise _absent(name, "HF_HUB_OFFLINE is set")
+        raise _absent(name, revision, "HF_HUB_OFFLINE is set")
     try:
         from huggingface_hub import HfApi, snapshot_download
     except ImportError:
@@ -91,6 +91,11 @@ def _list_remote(api: Any, name: str, wanted: Wanted, revision: str | None) -> t
     )
 
 
+def describe_source(source: str, revision: str | None) -> str:
+    """Return the name of a data set, with its revision if one is asked for."""
+    return f"{source} at the revision {revision!r}" if revision else source
+
+
 def _branches(revision: str | None) -> Sequence[str]:
     return (revision,) if revision else ("main", CONVERTED)
 
@@ -101,10 +106,12 @@ def _is_whole(files: Sequence[str]) -> bool:
     return all(sum(name == other for other, _ in parts) == count for name, count in parts)
 
 
-def _absent(name: str, reason: str) -> InputError:
+def _absent(name: str, revision: str | None, reason: str) -> InputError:
+    option = f" --revision {revision}" if revision else ""
     return InputError(
-        f"The data set {HUB}{name} is not in the local cache and cannot be downloaded: {reason}.",
-        f"Where there is a network, run: hf download --repo-type dataset {name}. "
+        f"The data set {describe_source(HUB + name, revision)} is not in the local cache and cannot be downloaded: "
+        f"{reason}.",
+        f"Where there is a network, run: hf download --repo-type dataset {name}{option}. "
         "Or give the path of a local copy as `task.path`.",
         ("path",),
     )
@@ -128,4 +135,4 @@ def _explain(name: str, revision: str | None, error: Exception) -> InputError:
             "Write hub:OWNER/NAME. Private ones need: hf auth login",
         )
     reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return _absent(name, reason.rstrip("."))
+    return _absent(name, revision, reason.rstrip("."))

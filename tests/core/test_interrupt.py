@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -14,8 +15,10 @@ from types import FrameType
 
 import pytest
 
+from society.cli import main
 from society.core.interrupt import Interrupted, Interruption
 from society.core.types import Turn
+from society.runs.status import find_runs, read_status
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 from society.session import run, run_async
@@ -50,6 +53,27 @@ async def generate(self, request, real=ScriptedBackend.generate):
     return await real(self, request)
 ScriptedBackend.generate = generate
 sys.exit(main([*sys.argv[1:-1], "--out", str(folder)]))
+"""
+
+# The backend never ends to load: in the thread of the event loop, or in another one.
+LOADER = """
+import asyncio, signal, sys, time
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from backends.scripted.backend import ScriptedBackend
+from society.__main__ import run
+folder = Path(sys.argv.pop())
+def load():
+    (folder.parent / "loads").touch()
+    while True:
+        time.sleep(0.01)
+async def enter(self):
+    if "IN_LOOP" == "loop":
+        load()
+    await asyncio.to_thread(load)
+ScriptedBackend.__aenter__ = enter
+sys.argv += ["--out", str(folder), "--grace", "GRACE"]
+run()
 """
 
 
@@ -108,6 +132,42 @@ def test_twice_ends_at_once(speaking: subprocess.Popen[str], path: Path, tmp_pat
     assert speaking.returncode == 130
     assert contents(tmp_path / "run")["turns"] == []
     run(load_scenario(path), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("where", "grace", "signals"),
+    [
+        ("thread", "86400", [signal.SIGTERM]),
+        ("loop", "0", [signal.SIGTERM]),
+        ("loop", "86400", [signal.SIGINT, signal.SIGINT]),
+    ],
+)
+def test_a_load_that_never_ends_does_not_delay_the_stop(
+    path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+    grace: str,
+    signals: list[signal.Signals],
+) -> None:
+    driver = LOADER.replace("IN_LOOP", where).replace("GRACE", grace)
+    process = Trial(path, tmp_path / "run", driver=driver).start()
+    try:
+        while not (tmp_path / "loads").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        [starting] = [read_status(folder) for folder in find_runs(tmp_path)]
+        assert (starting.state, starting.host, starting.pid) == ("starting", socket.gethostname(), str(process.pid))
+        for number in signals:
+            process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 128 + signals[0]
+    assert said.count("The run was still loading: no reply was in progress, and nothing is lost.") == 1
+    assert read_status(tmp_path / "run").state == ("interrupted" if where == "thread" else "killed")
+    assert main(["run", str(path), "--out", str(tmp_path / "run"), "--resume"]) == 0
 
 
 class AfterTurns(Watcher):
@@ -218,7 +278,7 @@ def test_a_signal_before_the_run_interrupts_no_import_and_stops_the_run() -> Non
             await asyncio.sleep(0)
             imported.append("never")
 
-    with pytest.raises(Interrupted, match="SIGTERM: no turn is stored yet"), Interruption() as interruption:
+    with pytest.raises(Interrupted, match="SIGTERM: the run was still loading"), Interruption() as interruption:
         asyncio.run(start())
     assert imported == ["whole"]
 

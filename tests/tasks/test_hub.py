@@ -116,6 +116,19 @@ def test_without_a_network_the_error_comes_at_once(monkeypatch: pytest.MonkeyPat
     assert time.process_time() - began < 10
 
 
+def test_a_missing_revision_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache has another one, so the name of the data set alone would say the opposite of what is true."""
+    put(home, "acme/odd", {"data.jsonl": LINES})
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    task = hub("acme/odd", revision="v2")
+    named = "hub:acme/odd at the revision 'v2'"
+    assert (task.origin, named in task.missing) == (named, True)
+    with pytest.raises(InputError) as raised:
+        task.load(0)
+    assert named in raised.value.cause
+    assert "hf download --repo-type dataset acme/odd --revision v2." in raised.value.remedy
+
+
 class Hub(BaseHTTPRequestHandler):
     """A hub with one data set: its list of files, and each file."""
 

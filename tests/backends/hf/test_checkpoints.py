@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 from backends.contract_tools import run  # noqa: E402
 from backends.hf import HuggingFace, checkpoints  # noqa: E402
 from backends.hf.checkpoints import Checkpoints  # noqa: E402
-from backends.hf.loop import Loop, Share  # noqa: E402
+from backends.hf.loop import Loop, Share, Watch  # noqa: E402
 from backends.objectives import Dpo, Kto  # noqa: E402
 from backends.training import Parallel, Training, TrainSettings, checkpoint_of  # noqa: E402
 from society.core.errors import BackendError  # noqa: E402
@@ -32,6 +32,7 @@ LORA = TrainSettings(**ALWAYS, learning_rate=1e-2, rank=4, dropout=0.3, warmup=0
 FULL = TrainSettings(**ALWAYS, learning_rate=1e-3, method="full", group_by_length=False, weight_decay=0.1)
 ROWS = [example(f"{colour} ?", f"{colour} . ") for colour in COLOURS]
 STEPS = 6
+HOUR = 3600.0
 """ceil(9 / 2) batches, two in a step, in two epochs."""
 
 
@@ -101,7 +102,15 @@ def test_a_killed_finetuning_ends_with_the_same_weights(config, tmp_path, monkey
     settings, options = KINDS[kind]
     rows = rows_of(kind)
     whole = train(config, tmp_path / "whole", settings, rows, **options)
-    stop_in(monkeypatch, 4, config, tmp_path / "killed", settings, rows, **options)
+    begin = Watch.begin
+
+    def begin_early(watch: Watch) -> None:
+        begin(watch)
+        watch._started -= HOUR
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "begin", begin_early)
+        stop_in(patch, 4, config, tmp_path / "killed", settings, rows, **options)
     assert not (tmp_path / "killed").exists()
     with monkeypatch.context() as patch:
         steps = kill_in(patch, 0)
@@ -113,6 +122,7 @@ def test_a_killed_finetuning_ends_with_the_same_weights(config, tmp_path, monkey
     assert told[0] == 4
     assert again.adapter.hash == whole.adapter.hash
     assert (again.losses, again.tokens) == (whole.losses, whole.tokens)
+    assert again.seconds > HOUR > whole.seconds  # the seconds before the kill count
 
 
 def test_jobs_that_are_shorter_than_a_finetuning_end_it(config, tmp_path, monkeypatch):
