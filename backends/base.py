@@ -2,6 +2,7 @@
 
     BackendConfig      the scenario's `backends:` entry; loads nothing; `open()` returns the backend
     Demand, Memory     the sizes that a scenario needs, and the memory that an opened backend takes
+    WeightBytes        the bytes of one weight of an opened model
     Backend            an async context manager: entering it loads the weights, `generate` answers a request
     Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer, Streaming
                        optional abilities: attributes of the backend, each an object or None
@@ -59,6 +60,15 @@ class Demand:
     """Tokens of the longest prompt together with its answer."""
     requests: int
     """Maximum number of requests at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightBytes:
+    """Bytes of one weight of an opened model on a GPU."""
+
+    linear: float = 2
+    """Bytes of a weight of a linear layer, without the output layer."""
+    other: float = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,3 +457,11 @@ class BackendConfig(Component, ABC):
     def read_config(self) -> Mapping[str, object] | None:
         """Return the contents of the model's `config.json` for estimates; None if this machine does not have it."""
         return None
+
+    def weight_bytes(self) -> WeightBytes:
+        """Return the bytes of one weight of the opened model on a GPU that supports bfloat16."""
+        return WeightBytes()
+
+    def cached_tokens(self, sequences: int, longest: int) -> int:
+        """Return the maximum number of tokens in the KV cache, for this many sequences of `longest` tokens."""
+        return sequences * longest

@@ -61,12 +61,15 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Exporter
+from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Exporter, WeightBytes
 from backends.training import Parallel, TrainSettings
 from society.core.errors import FieldError, InputError, located
 from society.core.paths import HubModel, Revision
 from society.core.regular_files import read_json
 from society.core.types import TemplateArgs, Thinking
+
+FOUR_BITS = 0.5625
+"""Bytes of a weight in four bits, with its part of a float32 scale for 64 of them."""
 
 
 class HuggingFace(BackendConfig):
@@ -334,6 +337,18 @@ class HuggingFace(BackendConfig):
             return read_json(folder / "config.json")
         except (OSError, ValueError) as error:
             raise InputError(f"{folder / 'config.json'} cannot be read: {error}.", "Restore it from a copy.") from None
+
+    def weight_bytes(self) -> WeightBytes:
+        other = 4 if self.dtype == "float32" else 2
+        return WeightBytes(FOUR_BITS if self.quantize == "nf4" else other, other)
+
+    def cached_tokens(self, sequences: int, longest: int) -> int:
+        """Return the maximum number of tokens in the KV cache; see `BackendConfig.cached_tokens`.
+
+        One sequence always has room. The cache has a power of two of tokens, up to `cache_tokens`.
+        """
+        needed = min(sequences, self.batch) * longest
+        return max(longest, min(1 << (needed - 1).bit_length(), self.cache_tokens))
 
     @property
     def _is_gguf(self) -> bool:

@@ -1,8 +1,9 @@
 """Checkpoints within a finetuning: all that the next optimizer step depends on, on the disk from time to time.
 
 A checkpoint is a folder that is named by the number of steps taken. It has a file of each process, and `about.json`
-with what the finetuning is. One is complete or absent, and the one before it is removed after it is complete. A
-checkpoint of another finetuning is ignored with a warning.
+with what the finetuning is. Weights that all processes hold are in the first one's file only. A checkpoint is complete
+or absent, and the one before it is removed after it is complete. A checkpoint of another finetuning is ignored with a
+warning.
 """
 
 from __future__ import annotations
@@ -160,15 +161,20 @@ class Checkpoints:
                     "The finetuning begins anew: the checkpoint in %s is of another one (%s).", folder, ", ".join(odd)
                 )
                 return None
-            path = folder / f"{self.share.rank}.pt"
-            open_regular(path).close()  # no pipe, no device
-            # States that go to a GPU are read one by one, so that the host does not hold all of them.
-            state: State = torch.load(path, "cpu", weights_only=True, mmap=torch.cuda.is_available())
-            return state
+            state = _load(folder / f"{self.share.rank}.pt")
+            return state if "weights" in state else _load(folder / "0.pt") | state
         except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
             said = str(error).splitlines() or [type(error).__name__]
             log.warning("The finetuning begins anew: the checkpoint in %s cannot be read: %.200s", folder, said[0])
             return None
+
+
+def _load(path: Path) -> State:
+    """Return the state that a process has written."""
+    open_regular(path).close()  # no pipe, no device
+    # States that go to a GPU are read one by one, so that the host does not hold all of them.
+    state: State = torch.load(path, "cpu", weights_only=True, mmap=torch.cuda.is_available())
+    return state
 
 
 def local(value: Any) -> Any:

@@ -29,7 +29,7 @@ from backends.hf.lora import NAME
 from backends.hf.lora_sum import rounded_once
 from backends.hf.loss import Loss
 from backends.hf.recomputing import recomputed
-from backends.hf.working import Working, working_copies
+from backends.hf.working import Working, is_shard, working_copies
 from backends.objectives import Objective
 from backends.training import OnStep, TrainSettings
 from society.core.errors import BackendError
@@ -207,8 +207,6 @@ class Loop:
         if self.checkpoints is None:
             return
         state = {
-            "weights": [local(parameter.data) for parameter in self.working.trained],
-            "optimizer": tree_map(local, self.optimizer.state_dict()),
             "schedule": self.schedule.state_dict(),
             "losses": self.watch.losses,
             "seconds": self.watch.seconds,
@@ -216,6 +214,9 @@ class Loop:
             "random": self.random,
             "reference": self.goal.reference,
         }
+        if self.share.rank == 0 or any(map(is_shard, self.working.trained)):  # else all processes have the same ones
+            state["weights"] = [local(parameter.data) for parameter in self.working.trained]
+            state["optimizer"] = tree_map(local, self.optimizer.state_dict())
         self.checkpoints.save(len(self.watch.losses), state)
 
     def _steps(self) -> Iterator[list[list[int]]]:

@@ -70,6 +70,10 @@ class Serving(HuggingFace):
         if self.url is None:
             self.engine().find_program()
 
+    def cached_tokens(self, sequences: int, longest: int) -> int:
+        """Return the tokens of one sequence: others wait while the server's memory is full."""
+        return longest
+
     def trainer_config(self) -> HuggingFace:
         """Return the backend that trains."""
         shared = {name: getattr(self, name) for name in HuggingFace.model_fields if name != "kind"}

@@ -1,6 +1,7 @@
 """Memory and time of a finetuning on a number of GPUs, computed from the model's sizes, with all arithmetic shown.
 
-Only the model's `config.json` is loaded. Parameters are counted exactly for dense decoder-only transformers.
+Only the model's `config.json` is loaded. Parameters are counted for dense decoder-only transformers of known families:
+exactly, or without biases and further norms, which are less than 0.2 % of a small model.
 Floating point operations: 2 a token and parameter forward, 4 backward (Kaplan et al. 2020, arXiv 2001.08361, section
 2.1); LoRA needs no gradients of the base's weights, which saves 2 of the 4. Activations after Korthikanti et al. 2022
 (arXiv 2205.05198, table 2).
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from backends.base import WeightBytes
 from backends.training import LOGITS, TrainSettings
 
 PEAK, HBM = 989e12, 80e9
@@ -28,8 +30,14 @@ GATHERED_LAYER, GATHERED_HEAD = {True: 12, False: 6}, {True: 6, False: 4}
 2 are the weights in bfloat16, and 2 the buffer in which they arrive. While the loss is computed, the trained output
 layer has a gradient of 2. A layer's neighbour is gathered ahead of time (2). Trained, it has gradients of 2, and of 4
 while they are summed over the GPUs."""
-FOUR_BITS = 0.5625
-"""Bytes of a weight in four bits, with its part of a float32 scale for 64 of them."""
+BFLOAT16 = WeightBytes()
+UNTIED = {"llama", "mistral", "ministral3", "qwen2", "qwen3", "glm", "glm4", "granite", "phi3", "olmo", "olmo2"}
+UNTIED |= {"olmo3", "exaone4", "seed_oss", "internlm3", "cwm", "hyperclovax", "stablelm"}
+TIED = {"gemma", "gemma2", "gemma3_text", "vaultgemma", "cohere", "cohere2", "smollm3", "ernie4_5"}
+"""Known families, by whether the output layer shares the embeddings where `config.json` does not say so."""
+HEADS = {"qwen3": 128, "ministral3": 128, "glm": 128, "glm4": 128, "seed_oss": 128, "internlm3": 128, "cwm": 128}
+HEADS |= {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "vaultgemma": 256, "ernie4_5": 128}
+"""Sizes of a head in families in which they are not `hidden_size` divided by the heads, for the same case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +80,30 @@ class ModelSizes:
 
 
 def read_sizes(config: Mapping[str, Any]) -> ModelSizes | None:
-    """Return the sizes in a `config.json`, or None for an unsupported model family."""
+    """Return the sizes in a `config.json`, or None for an unknown model family or a mixture of experts."""
+    kind = str(config.get("model_type"))
+    if kind not in UNTIED | TIED or has_experts(config):
+        return None
     try:
         heads, hidden = config["num_attention_heads"], config["hidden_size"]
-        if config.get("num_experts") or config.get("num_local_experts"):
-            return None
         return ModelSizes(
             hidden=hidden,
             layers=config["num_hidden_layers"],
             feed_forward=config["intermediate_size"],
             heads=heads,
             key_value_heads=config.get("num_key_value_heads") or heads,
-            head=config.get("head_dim") or hidden // heads,
+            head=config.get("head_dim") or HEADS.get(kind) or hidden // heads,
             vocabulary=config["vocab_size"],
-            tied=bool(config.get("tie_word_embeddings", False)),
+            tied=bool(config.get("tie_word_embeddings", kind in TIED)),
         )
     except KeyError:
         return None
+
+
+def has_experts(config: Mapping[str, Any]) -> bool:
+    """Return whether an option of a `config.json` names experts, unless its value is off or a number of at most 1."""
+    named = [value for key, value in config.items() if "expert" in key.lower() or "moe" in key.lower()]
+    return any(value is True or (value > 1 if isinstance(value, int | float) else bool(value)) for value in named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +117,8 @@ class Footprint:
     activations: float
     opened: float
     """Bytes of the base as the backend opens it, on one GPU."""
+    generation: float
+    """Bytes of the opened base and its KV cache, on one GPU."""
     seconds: float
     lines: tuple[str, ...]
     memory: float = HBM
@@ -113,9 +130,14 @@ class Footprint:
         return self.weights + self.gradients + self.optimizer + self.activations
 
     @property
+    def most(self) -> float:
+        """Maximum bytes on a GPU, of training and generation."""
+        return max(self.total, self.generation)
+
+    @property
     def fits(self) -> bool:
-        """Return whether the base can be opened and trained in 90 % of the GPU memory. The rest is a reserve."""
-        return max(self.total, self.opened) < 0.9 * self.memory
+        """Return whether the base can generate and be trained in 90 % of the GPU memory. The rest is a reserve."""
+        return self.most < 0.9 * self.memory
 
 
 def estimate(
@@ -126,51 +148,58 @@ def estimate(
     longest: int | None = None,
     learned: int | None = None,
     memory: float = HBM,
+    base: WeightBytes = BFLOAT16,
+    cached: int = 0,
 ) -> Footprint:
     """Return the footprint of one finetuning on `tokens` tokens in all epochs, sharded over `gpus` (FSDP).
 
     `longest` is the maximum of tokens of a row, by default `settings.max_length`. `learned` is the maximum of those
-    that the loss is on, by default all. `memory`: bytes of a GPU.
+    that the loss is on, by default all. The backend holds its base in `base` bytes a weight, and generates with a KV
+    cache of `cached` tokens. `memory`: bytes of a GPU.
     """
     count, full = sizes.parameters, settings.method == "full"
     trained = count if full else sizes.lora(settings.rank)
     share = gpus if full else 1  # LoRA matrices are not sharded
-    weights, held = _weights(sizes, settings, gpus)
+    weights, held = _weights(sizes, settings, gpus, base)
     moments = 2.1 if settings.optimizer == "adamw_8bit" else 8
     gradients, optimizer = trained * 4 / share, trained * moments / share
     row = min(longest or settings.max_length, settings.max_length)
     batch, learned = settings.batch_size * row, settings.batch_size * min(learned or row, row)
     kept, layer, shown = _activations(sizes, settings)
-    buffers, described = _buffers(sizes, settings, gpus, learned, batch * layer)
+    buffers, described = _buffers(sizes, settings, gpus, learned, batch * layer, base)
     activations = batch * kept + buffers
     factor = (6 if full else 4) + (2 if settings.gradient_checkpointing else 0)
     utilization = COMPILED_UTILIZATION if settings.compile else UTILIZATION
     seconds = factor * count * tokens / (gpus * PEAK * utilization)
-    opened, base = _opened(sizes, settings)
+    opened, shown_base = _opened(sizes, base)
     lines = (
         f"weights     {held} = {gb(weights)}",
         f"gradients   {g(trained)} x 4 bytes / {share} = {gb(gradients)}",
         f"optimizer   {g(trained)} x {moments:g} bytes (two moments) / {share} = {gb(optimizer)}",
         f"activations {batch:,} tokens x {shown} + {described} = {gb(activations)}",
-        f"opening     {base} = {gb(opened)}, on one GPU before",
+        f"opening     {shown_base} = {gb(opened)}, on one GPU before",
         f"checkpoint  {g(trained)} x {4 + moments:g} bytes = {gb(trained * (4 + moments))} on the run's disk, and as "
         "much while the next one is written",
         f"time        {factor} x {g(count)} x {tokens:,} tokens / ({gpus} x {PEAK / 1e12:g} TFLOP/s x "
         f"{utilization:.0%}) = {seconds:,.0f} s",
     )
-    return Footprint(gpus, weights, gradients, optimizer, activations, opened, seconds, lines, memory)
+    generation = opened + generation_memory(sizes, cached, base)[0]
+    return Footprint(gpus, weights, gradients, optimizer, activations, opened, generation, seconds, lines, memory)
 
 
-def _opened(sizes: ModelSizes, settings: TrainSettings) -> tuple[float, str]:
-    """Return the bytes of the base in 16 or 4 bits, and the arithmetic. The backend holds it on one GPU to generate."""
+def _opened(sizes: ModelSizes, base: WeightBytes) -> tuple[float, str]:
+    """Return the bytes of the opened base, and the arithmetic. The backend holds it on one GPU to generate."""
     count = sizes.parameters
-    if settings.method != "qlora":
-        return count * 2.0, f"{g(count)} x 2 bytes"
+    if base.linear == base.other:
+        return count * base.other, f"{g(count)} x {base.other:g} bytes"
     small = sizes.layers * sizes.per_layer
-    return small * FOUR_BITS + (count - small) * 2, f"{g(small)} x {FOUR_BITS} bytes + {g(count - small)} x 2"
+    shown = f"{g(small)} x {base.linear:g} bytes + {g(count - small)} x {base.other:g}"
+    return small * base.linear + (count - small) * base.other, shown
 
 
-def _buffers(sizes: ModelSizes, settings: TrainSettings, gpus: int, learned: int, recomputed: int) -> tuple[float, str]:
+def _buffers(
+    sizes: ModelSizes, settings: TrainSettings, gpus: int, learned: int, recomputed: int, base: WeightBytes
+) -> tuple[float, str]:
     """Return the bytes that are needed either for the loss or for a layer's backward pass, and their description.
 
     The loss needs a chunk of logits, the gradient of a trained output layer, and with FSDP its gathered weights. A
@@ -186,7 +215,7 @@ def _buffers(sizes: ModelSizes, settings: TrainSettings, gpus: int, learned: int
         layer = f"gathered layers {gb(weights)}"
     else:
         gathered = 2 * head if full else 0
-        weights = 2 * sizes.hidden * sizes.feed_forward if settings.method == "qlora" else 0
+        weights = 2 * sizes.hidden * sizes.feed_forward if base.linear < 2 else 0
         loss = f"logits {gb(logits)}" + (f" and the output layer's gradient {gb(gathered)}" if full else "")
         layer = f"a matrix out of four bits {gb(weights)}" if weights else ""
     parts = [layer] if layer else []
@@ -196,19 +225,21 @@ def _buffers(sizes: ModelSizes, settings: TrainSettings, gpus: int, learned: int
     return max(logits + gathered, weights + recomputed), described
 
 
-def _weights(sizes: ModelSizes, settings: TrainSettings, gpus: int) -> tuple[float, str]:
+def _weights(sizes: ModelSizes, settings: TrainSettings, gpus: int, base: WeightBytes) -> tuple[float, str]:
     """Return the bytes of all weights on each GPU, and the arithmetic.
 
-    Trained weights are float32. On one GPU they have a copy in bfloat16; FSDP makes that copy layer by layer.
+    Trained weights are float32. On one GPU they have a copy in bfloat16, and so has a float32 base; FSDP makes that
+    copy layer by layer.
     """
     count, copy = sizes.parameters, 2 if gpus == 1 else 0
     if settings.method == "full":
         return count * (4 + copy) / gpus, f"{g(count)} parameters x {4 + copy} bytes / {gpus}"
     trained = sizes.lora(settings.rank)
     lora = f"{g(trained)} LoRA x 6"
-    if settings.method == "lora":
-        return count * 2 / gpus + trained * 6, f"{g(count)} parameters x 2 bytes / {gpus} + {lora}"
-    opened, shown = _opened(sizes, settings)
+    if base.linear == base.other:
+        each = base.other + (copy if base.other > 2 and settings.precision != "float32" else 0)
+        return count * each / gpus + trained * 6, f"{g(count)} parameters x {each:g} bytes / {gpus} + {lora}"
+    opened, shown = _opened(sizes, base)
     return opened + trained * 6, f"{shown} + {lora}"
 
 
@@ -230,19 +261,17 @@ def _activations(sizes: ModelSizes, settings: TrainSettings) -> tuple[int, int, 
     return sizes.layers * layer, 0, f"{sizes.layers} layers x {layer:,} bytes"
 
 
-def generation_memory(sizes: ModelSizes, sequences: int, tokens: int) -> tuple[float, float, str]:
-    """Return the bytes of 16-bit weights, the bytes of the KV cache of the sequences, and the arithmetic.
-
-    Each of the `sequences` has `tokens` tokens.
-    """
-    per_token = 2 * sizes.layers * sizes.key_value_heads * sizes.head * 2
-    cache = float(sequences * tokens * per_token)
+def generation_memory(sizes: ModelSizes, tokens: int, base: WeightBytes) -> tuple[float, str]:
+    """Return the bytes of a KV cache of `tokens` tokens beside the opened base, and the arithmetic of both."""
+    per_token = 2 * sizes.layers * sizes.key_value_heads * sizes.head * base.other
+    opened, shown = _opened(sizes, base)
+    cache = tokens * per_token
     line = (
-        f"generation  weights {g(sizes.parameters)} x 2 bytes = {gb(sizes.parameters * 2)}; cache {sequences} x "
-        f"{tokens} tokens x (2 x {sizes.layers} layers x {sizes.key_value_heads} heads x {sizes.head} x 2 bytes = "
-        f"{per_token:,}) = {gb(cache)}"
+        f"generation  weights {shown} = {gb(opened)}; cache {tokens:,} tokens x (2 x {sizes.layers} layers x "
+        f"{sizes.key_value_heads} heads x {sizes.head} x {base.other:g} bytes = {per_token:,.0f}) = {gb(cache)}; "
+        f"{gb(opened + cache)} on one GPU"
     )
-    return sizes.parameters * 2.0, cache, line
+    return cache, line
 
 
 def g(count: float) -> str:

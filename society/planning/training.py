@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from backends.training import Parallel, TrainSettings
 from society.core.errors import InputError
-from society.planning.footprint import HBM, ModelSizes, estimate, gb, generation_memory, read_sizes
+from society.planning.footprint import (
+    HBM,
+    TIED,
+    UNTIED,
+    ModelSizes,
+    estimate,
+    gb,
+    generation_memory,
+    has_experts,
+    read_sizes,
+)
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.training.learners import learners
 
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
     from society.scenario.expand import Society
 
 GPUS = (1, 4, 8)
+KNOWN = f"Known are dense models of the kinds {', '.join(sorted(UNTIED | TIED))}."
 
 
 def launch_command(processes: int, accumulation: int) -> tuple[str, ...]:
@@ -54,11 +65,12 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn], memory: fl
             continue
         sizes = read_sizes(config)
         if sizes is None:
-            lines.append(
-                f"Finetuning {name!r}: no estimate of memory for models of the kind {config.get('model_type')}."
-            )
+            kind = f"{config.get('model_type')}{' with experts' * has_experts(config)}"
+            lines.append(f"Finetuning {name!r}: no estimate of memory for models of the kind {kind}. {KNOWN}")
             continue
-        lines += _describe(society, spec, name, turns, sizes, backend, memory)
+        longest = max(turn.prompt + turn.answer for turn in worst if turn.backend == turns[0].backend)
+        cached = backend.cached_tokens(society.scenario.concurrency * len(society.agents), longest)
+        lines += _describe(society, spec, name, turns, sizes, backend, memory, cached)
         refused.append(bool(_refusal(backend, spec, learner, processes)))
     works = bool(refused) and not any(refused)
     return [*lines, *(launch_command(processes, spec.settings.accumulation) if works else ())]
@@ -72,8 +84,9 @@ def _describe(
     sizes: ModelSizes,
     backend: BackendConfig,
     memory: float,
+    cached: int,
 ) -> Iterator[str]:
-    """Yield the lines about one learner's finetuning."""
+    """Yield the lines about one learner's finetuning. `cached`: maximum tokens in the KV cache."""
     learner = spec.learners[name]
     longest = min(max(turn.prompt + turn.answer for turn in turns), spec.settings.max_length)
     learned = max(turn.answer for turn in turns)
@@ -83,19 +96,23 @@ def _describe(
         f"Finetuning {name!r} once ({spec.settings.method}), at most: {size} x "
         f"{spec.settings.epochs} epochs = {tokens:,} tokens; computed for {_gpus(memory)}:"
     )
+    base = backend.weight_bytes()
     for gpus in GPUS:
         many = f"{gpus} GPU{'s' if gpus > 1 else ''}"
         if refusal := _refusal(backend, spec, learner, gpus):
             yield f"  {many}: refused. {refusal}"
             continue
-        found = estimate(sizes, spec.settings, tokens, gpus, longest, learned, memory)
+        found = estimate(sizes, spec.settings, tokens, gpus, longest, learned, memory, base, cached)
         uneven = gpus > 1 and spec.settings.accumulation % gpus
         needs = f", with `accumulation` as a multiple of {gpus}" if uneven else ""
-        yield f"  {many}: {gb(found.total)} each, {'fits' if found.fits else 'does not fit'}{needs}"
+        where = "each" if found.total >= found.generation else f"on one to generate, {gb(found.total)} each to train"
+        yield f"  {many}: {gb(found.most)} {where}, {'fits' if found.fits else 'does not fit'}{needs}"
         if found.opened >= 0.9 * memory:
             yield f"    The backend holds the whole model on one GPU before it trains: {gb(found.opened)}."
+        elif found.generation >= 0.9 * memory:
+            yield "    Its KV cache is too large: lower `batch` or `cache_tokens` of the backend."
         yield from (f"    {line}" for line in found.lines)
-    yield "  " + generation_memory(sizes, society.scenario.concurrency, longest)[2]
+    yield "  " + generation_memory(sizes, cached, base)[1]
 
 
 def _gpus(memory: float) -> str:

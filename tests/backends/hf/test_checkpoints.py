@@ -285,6 +285,10 @@ def test_processes_go_on_from_their_shards(config, tmp_path, settings, caplog):
             await task
 
     run(config, cancel)
+    (newest,) = (path for path in place.iterdir() if path.name.isdecimal())
+    stored = [torch.load(newest / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    for name in ("weights", "optimizer"):  # all processes have the same LoRA matrices, and one writes them
+        assert [name in state for state in stored] == [True, settings.method == "full"]
     again = train(config, tmp_path / "a", settings, **two)
     assert "goes on from its checkpoint" in caplog.text
     assert again.adapter.hash == whole.adapter.hash
