@@ -217,7 +217,9 @@ def rows(run_folder: Path | Run) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def _heeds_interrupts() -> Iterator[None]:
-    """Let this process receive Ctrl-C, which a process started in the background ignores."""
+    """Let this process receive Ctrl-C and SIGHUP, which a process in the background, or under nohup, ignores."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, hangup)
