@@ -68,7 +68,7 @@ def _check_loops(flow: Flow) -> Iterator[Finding]:
                 roles.setdefault(phase.plan.agents[name].role_name, phase.spec.name)
     for role, name in roles.items():
         message = f"shows the question only in a loop over `heard`, and the first turn in {name!r} has no message"
-        yield Finding(("roles", role, "prompt"), f"{message}; write {{% endfor %}} before {{{{ question }}}}")
+        yield Finding(("roles", role, "prompt"), f"{message}; add {{{{ question }}}} after the loop")
 
 
 def _check_people(flow: Flow) -> Iterator[Finding]:
