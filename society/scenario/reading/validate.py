@@ -183,7 +183,7 @@ def _explain_key(root: Node, steps: Steps, node: Node, path: str) -> Problem:
         return make_problem(node.key, path, message, value=key)
     if blocks := [block for block, keys in _blocks().items() if key in keys]:
         message = f"unknown key {show(key)} here; it belongs in " + " or ".join(f"`{b}.{key}`" for b in blocks)
-        return make_problem(node.key, path, message, value=key)
+        return make_problem(node.key, path, message, value=key, allowed=allowed)
     near = find_near(key, allowed)
     return make_problem(node.key, path, f"unknown key {show(key)}", value=key, allowed=allowed, suggestion=near)
 
