@@ -154,7 +154,7 @@ def test_the_hubs_client_fetches_what_a_scenario_pins(tmp_path: Path) -> None:
     statuses, (before, fetched, after, unpinned, newest, again) = zip(*found, strict=True)
     assert statuses == (2, 0, 0, 2, 0, 0)
     assert f"the model hf:owner/away@{first} is not on this machine; get it by `society fetch`" in before
-    assert "hub:openai/gsm8k is not on this machine; get it by `society fetch`" in before
+    assert "hub:openai/gsm8k at the revision 'v1' is not on this machine; get it by `society fetch`" in before
     assert f"backends.m: downloaded the model hf:owner/away@{first} (commit {first})" in fetched
     assert f"task: downloaded hub:openai/gsm8k (commit {hub.commit('datasets/openai/gsm8k', 'v1')})" in fetched
     assert "is not on this machine" not in after
