@@ -119,12 +119,18 @@ def train_rows(
         if settings.gradient_checkpointing:
             stack.enter_context(recomputed(inner))
         working = stack.enter_context(working_copies(model, dtype))
+        state = None if checkpoints is None else checkpoints.load()
+        if (
+            state is not None and checkpoints is not None
+        ):  # before any pass: FSDP keeps some weights that it has gathered
+            with checkpoints.restoring():
+                copy_weights(state["weights"], working.trained)
+                working.update()
         stack.enter_context(rounded_once(model, NAME, dtype))
         loss = Loss(inner, model, dtype)
         stack.enter_context(compiled(inner, settings.compile))
         fit_attention = stack.enter_context(fast_attention(inner, dtype))
         model.train()
-        state = None if checkpoints is None else checkpoints.load()
         goal: Likelihood | Preference = Likelihood(loss, rows, fit_attention)
         if objective is not None:
             known = None if state is None else state.get("reference")
@@ -173,9 +179,7 @@ class Loop:
         self._pause()
 
     def restore(self, state: State) -> None:
-        """Continue from the state of a checkpoint."""
-        copy_weights(state["weights"], self.working.trained)
-        self.working.update()
+        """Continue from the state of a checkpoint, whose weights are in place."""
         self.optimizer.load_state_dict(shard_state(state["optimizer"], self.optimizer))
         self.schedule.load_state_dict(state["schedule"])
         self.tokens = state["tokens"]

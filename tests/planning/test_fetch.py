@@ -156,7 +156,8 @@ def test_the_hubs_client_fetches_what_a_scenario_pins(tmp_path: Path) -> None:
     assert f"the model hf:owner/away@{first} is not on this machine; get it by `society fetch`" in before
     assert "hub:openai/gsm8k at the revision 'v1' is not on this machine; get it by `society fetch`" in before
     assert f"backends.m: downloaded the model hf:owner/away@{first} (commit {first})" in fetched
-    assert f"task: downloaded hub:openai/gsm8k at the revision 'v1' (commit {hub.commit('datasets/openai/gsm8k', 'v1')})" in fetched
+    commit = hub.commit("datasets/openai/gsm8k", "v1")
+    assert f"task: downloaded hub:openai/gsm8k at the revision 'v1' (commit {commit})" in fetched
     assert "is not on this machine" not in after
     assert "the model owner/away is not on this machine" in unpinned
     assert f"backends.m: downloaded the model owner/away (commit {last})" in newest
