@@ -221,7 +221,7 @@ def test_what_a_process_refuses_is_told(config, one, tmp_path):
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_told(config, tmp_path):
-    wild = LORA.model_copy(update={"learning_rate": 1e30, "epochs": 20, "clip": 1e30})
+    wild = LORA.model_copy(update={"learning_rate": 1.0, "alpha": 1e60, "epochs": 20, "clip": 1e30})
     with pytest.raises(BackendError, match=r"loss is (nan|inf)"):
         train(config, tmp_path / "a", wild, parallel=TWO)
 
