@@ -34,8 +34,10 @@ def command(out: Path | None, **shape: Any) -> int:
     society chat --persona "a cook" --persona "a vet"
     """
     from society.asking import find_society
+    from society.core import ending
     from society.talking import Talk
 
+    ending.end_process = None  # a debate that is stopped while it loads does not end the chat
     scenario, warnings = find_society("Is this society valid?", **shape)
     for warning in warnings:
         say(warning, err=True)

@@ -1,6 +1,6 @@
-"""The end of a command while it imports or loads a model, which heeds no request to stop.
+"""Ends the process of a command that is stopped while it imports or loads a model: neither heeds a request to stop.
 
-Only the command line ends its process: in a script or a notebook, the process is the caller's.
+In a script or a notebook, the process is the caller's, and goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 end_process: Callable[[Any], object] | None = None
-"""Ends this process at once, given the `Interrupted` to report. The entry point of the command line sets it."""
+"""Ends this process at once, given the `Interrupted` to report. The entry point of the command line sets it.
+
+None in scripts, in notebooks and in a chat, which go on after a stop.
+"""
 CLOSING = 5.0
 """Maximum seconds in which a run that was loading closes what it had opened, such as servers and Ray."""
 ORDERLY = 0.5

@@ -18,6 +18,7 @@ import pytest
 import society
 from society.asking import Exchange, find_backend, find_society
 from society.cli import main
+from society.core import ending
 from society.core.errors import ContextOverflowError, InputError
 from society.core.pieces import Piece
 from society.core.types import GenerateOutput, GenerateRequest, TurnId
@@ -365,6 +366,32 @@ def test_a_question_that_a_stop_leaves_decided_is_remembered(
     assert "Never asked?" not in found.out
     [turn] = Run(tmp_path / "2").turns()
     assert "Question: Should we?" in turn.messages[-1].content
+
+
+def test_ctrl_c_while_a_model_loads_does_not_end_a_chat(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backends.scripted.backend import ScriptedBackend
+
+    enter = ScriptedBackend.__aenter__
+    opened: list[ScriptedBackend] = []
+    ends: list[object] = []
+
+    async def load(self: ScriptedBackend) -> ScriptedBackend:
+        opened.append(self)
+        if len(opened) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(60)
+        await asyncio.sleep(0.3)  # the process would end meanwhile
+        return await enter(self)
+
+    monkeypatch.setattr(ScriptedBackend, "__aenter__", load)
+    monkeypatch.setattr(ending, "end_process", ends.append)
+    monkeypatch.setattr(ending, "ORDERLY", 0)
+    monkeypatch.setattr("sys.stdin", io.StringIO("Should we?\nAnd then?\n"))
+    assert main(["chat", "--agents", "1", "--set", SCRIPTED]) == 0
+    found = capsys.readouterr()
+    assert ("(stopped)" in found.err, "decided" in found.out, ends) == (True, True, [])
 
 
 def test_ctrl_c_at_the_prompt_does_not_end_a_chat(
