@@ -107,14 +107,15 @@ class RunFolder:
 
     def _make(self) -> None:
         """Make the folder. Of several new runs that start at once without --out, each gets a number of its own."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         while self._numbered:
             try:
-                self.path.mkdir(parents=True)
+                self.path.mkdir()
                 return
             except FileExistsError:
                 self.path = _default(self._scenario.name, resume=False)
                 self.store = self._kept = self.path / STORE
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(exist_ok=True)
 
     def _clean_up(self, kind: type[BaseException] | None, *_: object) -> None:
         """Leave nothing behind if the run did not start. After an interruption the folder stays, to be resumed."""

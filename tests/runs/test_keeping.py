@@ -385,3 +385,12 @@ def test_new_runs_that_start_at_once_get_folders_of_their_own(
     with first, second:
         assert first.path != second.path
         assert second.store.parent == second.path
+
+
+def test_a_link_to_nothing_in_place_of_all_runs_is_an_error(
+    scenario: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to("removed")
+    with pytest.raises(RunFolderError, match="cannot be written"), RunFolder(scenario(TEXT), None, resume=False):
+        pass
