@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from itertools import takewhile
 from pathlib import Path
 
 import society
@@ -77,7 +78,8 @@ def read_gpus() -> list[str]:
     if not found and torch is not None and torch.cuda.is_available():
         return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    numbers = [part.strip() for part in (visible or "").split(",")]
+    parts = (part.strip() for part in (visible or "").split(","))
+    numbers = [*takewhile(lambda part: part != "-1", parts)]  # CUDA hides the devices from -1 on
     if visible is None or not all(part.isdecimal() and int(part) < len(found) for part in numbers if part):
         return found
     return [found[int(part)] for part in numbers if part]

@@ -14,7 +14,15 @@ from society.core.machine import LIBRARIES, ProcessFacts, compare_versions, read
 
 
 @pytest.mark.parametrize(
-    ("visible", "found"), [(None, ["A100", "H100"]), ("1", ["H100"]), ("", []), ("GPU-8f", ["A100", "H100"])]
+    ("visible", "found"),
+    [
+        (None, ["A100", "H100"]),
+        ("1", ["H100"]),
+        ("", []),
+        ("-1", []),
+        ("1, -1, 0", ["H100"]),
+        ("GPU-8f", ["A100", "H100"]),
+    ],
 )
 def test_the_gpus_are_those_that_the_process_may_use(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, visible: str | None, found: list[str]
