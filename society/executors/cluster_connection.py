@@ -124,7 +124,7 @@ def kill_monitor() -> None:
 def without_handlers() -> Iterator[None]:
     """Keep the handler of SIGTERM, which stops a run gracefully, while Ray starts.
 
-    Ray's handler in Python would end the process at once. Ray's core installs another one past Python, which would
+    Ray's handler in Python would end the process at once. Ray's core installs another one in C++, which would
     abort the process three seconds after the signal. So the handler is set again afterwards.
     """
     from ray._private import utils

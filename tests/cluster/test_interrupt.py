@@ -152,7 +152,7 @@ def test_two_signals_stop_at_once(speak: Callable[..., Speaking]) -> None:
 
 @pytest.mark.slow
 def test_replies_may_take_longer_than_the_handler_of_rays_core_waits(speak: Callable[..., Speaking]) -> None:
-    """That handler, which Ray installs past Python, aborts the process three seconds after SIGTERM."""
+    """That handler, which Ray installs in C++, aborts the process three seconds after SIGTERM."""
     speaking = speak(AT_ONCE, "backends.scripted.delay=5")
     speaking.process.send_signal(signal.SIGTERM)
     code, said = speaking.end()
