@@ -158,5 +158,5 @@ def test_a_model_that_lacks_weights_is_refused(tmp_path):
 def test_an_adapter_folder_is_no_model(tmp_path):
     folder = make_model(tmp_path / "model", 1)
     (folder / "adapter_config.json").write_text("{}")
-    with pytest.raises(BackendError, match="is an adapter"):
+    with pytest.raises(InputError, match="is an adapter"):
         find_folder(str(folder))
