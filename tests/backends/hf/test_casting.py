@@ -10,7 +10,7 @@ import pytest
 from backends.contract_tools import run
 from backends.hf import HuggingFace
 from backends.training import TrainSettings
-from society.core.errors import BackendError
+from society.core.errors import BackendError, InputError
 from society.core.types import ChatMessage, Example, TurnId
 from tests.backends.hf.tiny import ARCHITECTURES, make_model
 
