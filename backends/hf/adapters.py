@@ -55,12 +55,17 @@ def check_adapter(adapter: Adapter, model_hash: str) -> Path:
             f"but this backend runs {model_hash[:12]}.",
             "Open the model (and chat template) that it was trained on, or train it again on this one.",
         )
-    if not _is_named(folder, adapter.hash):
+    check_contents(adapter)
+    return folder
+
+
+def check_contents(adapter: Adapter) -> None:
+    """Raise `BackendError` if the files of an adapter are not those of its hash."""
+    if not _is_named(Path(adapter.path), adapter.hash):
         raise BackendError(
-            f"The adapter in {folder} is not the one named {adapter.hash[:12]}: its files have changed.",
+            f"The adapter in {adapter.path} is not the one named {adapter.hash[:12]}: its files have changed.",
             "Restore the folder, or train the adapter again.",
         )
-    return folder
 
 
 def base_of(model_hash: str) -> str:

@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import Self
 
 from backends.base import AdapterLoader, Backend
-from backends.hf.adapters import check_path, hash_adapter, is_lora
+from backends.hf.adapters import check_contents, check_path, hash_adapter, is_lora
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
 from backends.openai.opening import NoServerError
 from backends.openai.served import Served
 from backends.serving.config import Serving
 from backends.serving.server import Server, serve
-from backends.serving.turns import ASLEEP, BASE, Turns
+from backends.serving.turns import ASLEEP, BASE, UNKNOWN, Turns
 from society.core.errors import BackendError, InputError, SocietyError, UnavailableError
 from society.core.identity import fingerprint
 from society.core.pieces import OnPiece
@@ -61,6 +61,7 @@ class ServingBackend(Backend):
                 raise NoServerError(error.cause, remedy + command) from None
             self._client = requests.client
             self._turns = Turns(self._change)
+            self._asleep, self._stored = False, BASE  # the weights that the server has, also in its sleep
             build = await self._check_server(requests.served, self._folder)
             stack.push_async_callback(self._put_base_back)
             self._requests = requests
@@ -121,17 +122,20 @@ class ServingBackend(Backend):
             raise BackendError(f"The {self._config.kind} backend is not open.", "Use it inside `async with`.")
         return self._requests
 
-    async def _change(self, held: str, weights: str) -> None:
+    async def _change(self, weights: str) -> None:
         """Put other weights in place on the server, put it to sleep, or wake it."""
         if weights == ASLEEP:
-            self._awake = held
-            await self._engine.sleep(self._client)
+            if not self._asleep:
+                await self._engine.sleep(self._client)
+            self._asleep = True
             return
-        if held == ASLEEP:
-            await self._engine.wake(self._client, self._place(self._awake))
-            held = self._awake
-        if weights != BASE or held != BASE:  # a server that was restarted in its sleep holds the base
+        if self._asleep:
+            await self._engine.wake(self._client, self._place(self._stored))
+            self._asleep = False
+        if weights != BASE or self._stored != BASE:  # a server that was restarted in its sleep holds the base
+            self._stored = UNKNOWN
             await self._engine.read_weights(self._client, self._place(weights))
+            self._stored = weights
 
     def _place(self, weights: str) -> Path:
         """Return the folder of these weights."""
@@ -180,10 +184,14 @@ class ServerLoader(AdapterLoader):
         return Adapter(hash_adapter(path), str(path), "")
 
     async def load(self, adapter: Adapter) -> None:
-        """Make `adapter.hash` usable in requests. Raises `InputError` if the server cannot load it."""
+        """Make `adapter.hash` usable in requests.
+
+        Raises `InputError` if the server cannot load it, and `BackendError` if its files have changed.
+        """
         path = Path(adapter.path)
+        check_path(path, self._base)
+        await asyncio.to_thread(check_contents, adapter)
         if is_lora(path):
             await self._lora.load(adapter)
         else:
-            check_path(path, self._base)
             self._full[adapter.hash] = path.resolve()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from backends.base import Trainer
 from backends.hf import HuggingFace
-from backends.hf.adapters import hash_adapter
 from backends.hf.backend import HuggingFaceBackend
 from backends.objectives import Objective
 from backends.serving.turns import ASLEEP, Turns
@@ -39,16 +39,10 @@ class SleepingTrainer(Trainer):
         """Finetune on `examples` once all requests are answered; see `Trainer.train`."""
         self._config.check_training(settings)
         async with self._turns.using(ASLEEP), HuggingFaceBackend(self._config) as model:
-            if model.trainer is None or model.adapters is None:
+            if model.trainer is None:
                 raise BackendError("The hf backend cannot train.", "Use the backend hf alone.")
-            if start is not None:
-                path = Path(start.path)
-                if hash_adapter(path) != start.hash:
-                    raise BackendError(
-                        f"The adapter in {path} is not the one named {start.hash[:12]}: its files have changed.",
-                        "Restore the folder, or train the adapter again.",
-                    )
-                start = model.adapters.identify(path)
+            if start is not None:  # the server does not know the hash of the base
+                start = replace(start, base=model.model_hash)
             asked = {"parallel": parallel, "objective": objective}
             more: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
             return await model.trainer.train(examples, settings, start, folder, seed=seed, on_step=on_step, **more)

@@ -13,6 +13,8 @@ ASLEEP = "asleep"
 """The state without weights, while another program uses the device."""
 BASE = "base"
 """The weights of the base."""
+UNKNOWN = "unknown"
+"""The weights after a change that failed: a part of the new ones may be in place."""
 
 
 class Turns:
@@ -22,7 +24,7 @@ class Turns:
     them go together.
     """
 
-    def __init__(self, change: Callable[[str, str], Awaitable[None]]) -> None:
+    def __init__(self, change: Callable[[str], Awaitable[None]]) -> None:
         self._change = change
         self._held = BASE
         self._active = 0
@@ -79,10 +81,10 @@ class Turns:
         failure: BaseException | None = None
         try:
             if weights != self._held:
-                await self._change(self._held, weights)
+                await self._change(weights)
                 self._held = weights
         except BaseException as error:
-            failure = error
+            failure, self._held = error, UNKNOWN
         mine = [turn for wanted, turn in self._waiting if wanted == weights and not turn.done()]
         self._waiting = deque((wanted, turn) for wanted, turn in self._waiting if wanted != weights)
         self._changing = None

@@ -257,6 +257,64 @@ def test_a_joined_server_is_left_with_the_weights_and_adapters_for_the_next_run(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("slept", [False, True])
+def test_the_base_is_read_again_after_other_weights_could_not_be_put_in_place(
+    kind: type[Serving], slept: bool, tmp_path: Path, model: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that fails within the change may hold the other weights, or a part of them."""
+    full = make_model(tmp_path / "full", seed=1, hidden_size=16)
+    engine = type(kind().engine())
+    read = engine.read_weights
+
+    async def break_off(self: Any, client: Client, folder: Path) -> None:
+        await read(self, client, folder)
+        if folder != model:
+            raise BackendError("out of memory", "")
+
+    monkeypatch.setattr(engine, "read_weights", break_off)
+
+    async def use(backend: Backend) -> tuple[GenerateOutput, GenerateOutput]:
+        assert isinstance(backend, ServingBackend)
+        assert backend.adapters is not None
+        name = backend.adapters.identify(full)
+        await backend.adapters.load(name)
+        base = ask("the cat is", seed=3)
+        before = await backend.generate(base)
+        if slept:
+            async with backend._turns.using(ASLEEP):
+                pass
+        with pytest.raises(BackendError, match="out of memory"):
+            await backend.generate(replace(base, adapter=name.hash))
+        return before, await backend.generate(base)
+
+    before, after = run(kind(model=str(model), context=200), use)
+    assert before == after
+    assert {event["weights"] for event in events() if event["event"] == "chat"} == {digest(model)}
+
+
+@pytest.mark.parametrize("changed", ["lora", "full"])
+def test_an_adapter_whose_files_have_changed_is_an_error(
+    changed: str, tmp_path: Path, model: Path, events: Events
+) -> None:
+    folder = tmp_path / changed
+    if changed == "lora":
+        make_adapter(model, folder, r=4)
+    else:
+        make_model(folder, seed=1, hidden_size=16)
+
+    async def use(backend: Backend) -> None:
+        assert backend.adapters is not None
+        name = backend.adapters.identify(folder)
+        weights = next(folder.glob("*.safetensors"))
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
+        with pytest.raises(BackendError, match="its files have changed"):
+            await backend.adapters.load(name)
+
+    run(VLLM(model=str(model), context=200), use)
+    assert not [event for event in events() if event["event"] == "load"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_joined_server_that_is_started_again_gets_the_weights_again(
     kind: type[Serving], tmp_path: Path, model: Path, events: Events
 ) -> None:
@@ -366,13 +424,13 @@ def test_a_missing_server_is_an_error_before_anything_loads(
 
 
 def test_requests_for_the_same_weights_run_together_and_others_wait_in_order() -> None:
-    changes: list[tuple[str, str]] = []
+    changes: list[str] = []
     together: list[set[str]] = []
     inside: list[str] = []
 
-    async def change(held: str, weights: str) -> None:
+    async def change(weights: str) -> None:
         assert not inside
-        changes.append((held, weights))
+        changes.append(weights)
 
     async def use(turns: Turns, weights: str) -> None:
         async with turns.using(weights):
@@ -388,11 +446,11 @@ def test_requests_for_the_same_weights_run_together_and_others_wait_in_order() -
 
     asyncio.run(go())
     assert all(len(group) == 1 for group in together)
-    assert changes == [(BASE, "a"), ("a", "b"), ("b", ASLEEP), (ASLEEP, BASE)]
+    assert changes == ["a", "b", ASLEEP, BASE]
 
 
 def test_a_failed_change_is_the_error_of_those_who_wanted_it_alone() -> None:
-    async def change(held: str, weights: str) -> None:
+    async def change(weights: str) -> None:
         if weights == "broken":
             raise InputError("no such weights")
 
@@ -411,7 +469,7 @@ def test_a_failed_change_is_the_error_of_those_who_wanted_it_alone() -> None:
 
 
 def test_a_cancelled_wait_leaves_no_trace() -> None:
-    async def change(held: str, weights: str) -> None:
+    async def change(weights: str) -> None:
         await asyncio.sleep(0.01)
 
     async def use(turns: Turns, weights: str) -> None:
