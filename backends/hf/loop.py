@@ -24,7 +24,7 @@ from backends.hf.batches import Batches
 from backends.hf.checkpoints import Checkpoints, State, copy_weights, local, read_random, shard_state, write_random
 from backends.hf.compiling import compiled
 from backends.hf.examples import Rows
-from backends.hf.goals import Likelihood, Preference
+from backends.hf.goals import Likelihood, Preference, Reference
 from backends.hf.lora import NAME
 from backends.hf.lora_sum import rounded_once
 from backends.hf.loss import Loss
@@ -120,12 +120,13 @@ def train_rows(
             stack.enter_context(recomputed(inner))
         working = stack.enter_context(working_copies(model, dtype))
         state = None if checkpoints is None else checkpoints.load()
-        if (
-            state is not None and checkpoints is not None
-        ):  # before any pass: FSDP keeps some weights that it has gathered
+        known: Reference | None = None
+        if state is not None and checkpoints is not None:
+            # Before any forward pass: FSDP keeps some of the weights that it gathers.
             with checkpoints.restoring():
-                copy_weights(state["weights"], working.trained)
+                copy_weights(state.pop("weights"), working.trained)
                 working.update()
+                known = state["reference"]
         stack.enter_context(rounded_once(model, NAME, dtype))
         loss = Loss(inner, model, dtype)
         stack.enter_context(compiled(inner, settings.compile))
@@ -133,7 +134,6 @@ def train_rows(
         model.train()
         goal: Likelihood | Preference = Likelihood(loss, rows, fit_attention)
         if objective is not None:
-            known = None if state is None else state.get("reference")
             goal = Preference(loss, rows, fit_attention, objective, settings.batch_size, known)
         batches = Batches(goal.lengths, settings, seed, share.rank, share.processes, len(goal.units[0]))
         loop = Loop(working, goal, batches, settings, share, watch, checkpoints)
