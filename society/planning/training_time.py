@@ -72,8 +72,7 @@ async def _time_row(trainer: Trainer, learner: LearnerSpec, spec: TrainSpec, wor
     contrast = learner.objective.contrast
     asked: dict[str, Any] = {"parallel": spec.parallel, "objective": learner.objective if contrast else None}
     asked = {name: value for name, value in asked.items() if value is not None}
-    processes = spec.parallel.processes if spec.parallel else 1
-    step = settings.batch_size * settings.accumulation * processes * (2 if contrast == "pair" else 1)
+    step = settings.batch_size * settings.accumulation * (2 if contrast == "pair" else 1)
     examples = [_make_row(i, words) for i in range(step * (STEPS + 2))]
     times: list[float] = []
     share = 1.0 / len(examples)  # of the rows, in a step
