@@ -47,20 +47,12 @@ def log_remark(place: Place, name: str, remark: str) -> None:
 def load_items(society: Society, on_remark: OnRemark = log_remark) -> Items:
     """Return the evaluation and the training questions of a scenario.
 
-    No question is in both lists, compared by `normal_question`. If both come from one task, the training questions
-    skip those of the evaluation. `on_remark` is called for a task with repeated questions, or without true answers
-    where it names a field for them, and for controllers, metrics and memories that these questions leave without
-    effect. Raises `InputError` if there are too few questions, if one lacks a field of `sequence` or `clock`, if
-    `train.task` contains a question of the evaluation, or if the label is the true answer and no training question has
-    one. Raises it also for a prompt that shows a fact which agents do not learn of some question.
-
-
     No question is in both lists, compared by `normal_question`, and no id. If both come from one task, the training
     questions skip those of the evaluation. `on_remark` is called for a task with repeated questions, or without true
     answers where it names a field for them, and for controllers, metrics and memories that these questions leave
     without effect. Raises `InputError` if there are too few questions, if one lacks a field of `sequence` or `clock`,
     if `train.task` contains a question or an id of the evaluation, or if the label is the true answer and no training
-    question has one.
+    question has one. Raises it also for a prompt that shows a fact which agents do not learn of some question.
     """
     scenario = society.scenario
     evaluation = _load_all(scenario.task, ("task",), scenario.seed, on_remark)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,6 +145,7 @@ MEANT = [
     '{"answer": {"letter": "{{ name }}"}} \\boxed{ {{ round }} } {{ ["a", "b", "c"][round - 1] }}',
     '{% set side = "pro" if name == "debater-1" else "con" %}{% if side == "pro" %}x{% endif %}',
     "{% for m in heard %}{{ m.confidence if m.confidence is not none }}{{ m.answer or 'nothing' }}{% endfor %}",
+    '{% for m in heard %}{% set said = m.answer or "Z" %}{% if said == "Z" %}Silence.{% endif %}{% endfor %}',
 ]
 REMOVED = [
     # the lines that are missing, what is left, and words of the problem
@@ -229,10 +232,24 @@ def test_a_base_file_may_name_phases_that_a_scenario_lacks(tmp_path: Path) -> No
     assert not [str(problem) for problem in check_scenario(path) if "holds" in problem.message]
 
 
+def alone(line: str) -> dict[str, Any]:
+    """Return a scenario with this line in the prompt of its only agent."""
+    return {
+        "version": 1,
+        "name": "rows",
+        "task": {"kind": "file", "path": "rows.jsonl", "question": "question", "gold": "answer"},
+        "backends": {"only": {"kind": "scripted"}},
+        "roles": {"a": {"prompt": "{{ question }} " + line}},
+        "agents": {"a": {}},
+        "phases": [{"name": "only"}],
+    }
+
+
 def test_constants_that_fail_do_not_end_the_check() -> None:
     from society.core.templating.prompts import find_variables
 
     assert find_variables("{% if [(1 if [][0] else 2)] %}{{ question }}{% endif %}") == {"question"}
+    assert check_scenario(alone("{% if round < 1[2:] %}early{% endif %}")) == []
 
 
 @pytest.mark.parametrize(
@@ -250,16 +267,26 @@ def test_constants_that_fail_do_not_end_the_check() -> None:
 def test_a_field_that_some_rows_lack_must_be_tested(tmp_path: Path, line: str, words: str) -> None:
     rows = '{"question": "2+2?", "answer": "4", "hint": "x"}\n{"question": "3+5?", "answer": "8"}\n'
     (tmp_path / "rows.jsonl").write_text(rows)
-    data = {
-        "version": 1,
-        "name": "rows",
-        "task": {"kind": "file", "path": "rows.jsonl", "question": "question", "gold": "answer"},
-        "backends": {"only": {"kind": "scripted"}},
-        "roles": {"a": {"prompt": "{{ question }} " + line}},
-        "agents": {"a": {}},
-        "phases": [{"name": "only"}],
-    }
-    found = [str(problem) for problem in check_all(data, folder=tmp_path)]
+    found = [str(problem) for problem in check_all(alone(line), folder=tmp_path)]
+    assert words in found[0] if words else not found, found
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{% if item.level is not none and item.level is odd %}odd{% endif %}", ""),
+        ("{% if item.level is not none and -item.level < -2 %}high{% endif %}", ""),
+        ("{% for m in heard %}{% if item.level and m.weight < item.level %}{{ m.text }}{% endif %}{% endfor %}", ""),
+        ("{% if item.topic == 'music' %}Sing.{% endif %}", ""),
+        ("{% if item.topic == 'musik' %}Sing.{% endif %}", "did you mean 'music'"),
+    ],
+)
+def test_all_rows_are_known_and_may_hold_nothing(tmp_path: Path, line: str, words: str) -> None:
+    """The topic of the last row differs from that of thousands before it, and odd rows have no level."""
+    rows = [{"question": f"{i}?", "answer": "4", "level": None if i % 2 else i, "topic": "maths"} for i in range(2500)]
+    rows[-1]["topic"] = "music"
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = [str(problem) for problem in check_all(alone(line), folder=tmp_path) if "`heard`" not in problem.message]
     assert words in found[0] if words else not found, found
 
 

@@ -1,6 +1,6 @@
 """Checks of what prompts compare, loop over and show, by the values that variables may have where they are rendered.
 
-A template is walked once for each place at which it is rendered, with the possible     values of its variables there.
+A template is walked once for each place at which it is rendered, with the possible values of its variables there.
 
 possible     the possible values of an expression
 places       the places of each template, and the variables there

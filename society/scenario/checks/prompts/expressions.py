@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
-from itertools import product
 
-from jinja2 import nodes
+from jinja2 import UndefinedError, nodes
 
 from society.core.problems import find_near
 from society.scenario.checks.prompts import filters
@@ -13,13 +13,13 @@ from society.scenario.checks.prompts.comparisons import Comparisons, last_name
 from society.scenario.checks.prompts.log import Fault
 from society.scenario.checks.prompts.possible import (
     FLAG,
-    MOST_OPTIONS,
     NUMBER,
     OPERATORS,
     TEXT,
     UNKNOWN,
     Truth,
     Value,
+    compute,
     constant,
     join,
     listed,
@@ -61,7 +61,7 @@ class Expressions(Comparisons):
         try:
             other = test.ops[0].expr.as_const()
             kept = [o for o in known.options if bool(OPERATORS[test.ops[0].op](o, other)) is holds]
-        except (nodes.Impossible, TypeError):
+        except (nodes.Impossible, UndefinedError, TypeError):
             return {}
         return {named.name: replace(known, options=kept)}
 
@@ -84,8 +84,8 @@ class Expressions(Comparisons):
 
     def _value_neg(self, node: nodes.Neg) -> Value:
         found = self.value(node.node)
-        options = found.options if found.kind == "number" else None
-        return replace(NUMBER, options=options and [-o for o in options], literal=found.literal)
+        options = compute(operator.neg, found) if found.kind == "number" else None
+        return replace(NUMBER, options=options, literal=found.literal)
 
     def _value_list(self, node: nodes.List | nodes.Tuple) -> Value:
         items = [self.value(item) for item in node.items]
@@ -239,13 +239,8 @@ class Expressions(Comparisons):
         if left.kind != "number" or right.kind != "number":
             return UNKNOWN
         work = filters.ARITHMETIC.get(node.operator)
-        one, other = left.options, right.options
-        if work is None or one is None or other is None or len(one) * len(other) > MOST_OPTIONS:
-            return NUMBER
-        try:
-            return number(tuple({work(a, b) for a, b in product(one, other)}), literal=left.literal and right.literal)
-        except (ArithmeticError, TypeError):
-            return NUMBER
+        options = compute(work, left, right) if work is not None else None
+        return number(options, literal=options is not None and left.literal and right.literal)
 
     def check_shown(self, node: nodes.Node, found: Value) -> None:
         """Record a value that is always empty, or shown in Python's form."""

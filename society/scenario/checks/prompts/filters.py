@@ -20,6 +20,7 @@ from society.scenario.checks.prompts.possible import (
     UNKNOWN,
     Truth,
     Value,
+    compute,
     join,
     listed,
     number,
@@ -91,8 +92,9 @@ def test(name: str, value: Value, undefined: bool) -> Truth:
         return EITHER if may else frozenset((False,))
     if name in _KINDS and value.kind and not value.none:
         return frozenset((value.kind in _KINDS[name],))
-    if name in ("odd", "even") and value.kind == "number" and value.options is not None:
-        return frozenset((one % 2 == 1) == (name == "odd") for one in value.options)
+    if name in ("odd", "even") and value.kind == "number":
+        found = compute(lambda one: (one % 2 == 1) == (name == "odd"), value)
+        return EITHER if found is None else frozenset(found)
     return EITHER
 
 

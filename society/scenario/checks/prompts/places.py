@@ -17,12 +17,10 @@ from society.scenario.binding import AgentPlan
 from society.scenario.checks.effects.agents import count_earlier
 from society.scenario.checks.effects.flow import Flow, PhaseFlow, Tie
 from society.scenario.checks.prompts.possible import (
-    MOST_OPTIONS,
     TEXT,
     UNKNOWN,
     Value,
-    constant,
-    join,
+    join_rows,
     listed,
     number,
     text,
@@ -281,13 +279,4 @@ def _persona(plans: Sequence[AgentPlan]) -> Value:
 
 def _fields(rows: Sequence[Mapping[str, Any]], noun: str, source: str, plain: bool = False) -> Value:
     """Return a mapping with the values of these rows, which have the same fields."""
-    if len(rows) > MOST_OPTIONS:
-        own = {name: constant(value) for name, value in rows[0].items()}
-        known = {name: Value(value.kind if _is_plain(rows, name) else "", source="") for name, value in own.items()}
-    else:
-        known = {name: join(constant(row[name]) for row in rows) for name in rows[0]}
-    return Value("record", fields=known, noun=noun, plain=plain, source=source)
-
-
-def _is_plain(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    return all(isinstance(row[name], str) for row in rows)
+    return Value("record", fields=join_rows(rows, rows[0]), noun=noun, plain=plain, source=source)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from math import prod
 from typing import Any, Literal
 
 Kind = Literal["", "text", "number", "flag", "list", "record", "none"]
@@ -25,6 +26,8 @@ OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "notin": lambda a, b: a not in b,
 }
 """Operators of comparisons, by their names in Jinja2."""
+ORDERS = frozenset({"lt", "lteq", "gt", "gteq"})
+"""Operators that fail for None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Value:
     @property
     def choices(self) -> tuple[str, ...]:
         """The possible values in words, without None."""
-        return tuple(map(str, self.options)) if self.options is not None else ()
+        return tuple(str(option) for option in self.options or () if option is not None)
 
 
 UNKNOWN = Value()
@@ -88,15 +91,21 @@ FLAG = Value("flag")
 SHARE = Value("number", low=0, high=1)
 
 
-def text(options: Iterable[str] | None = None, **more: Any) -> Value:
-    """Return a text, one of `options` if they are given and few."""
-    found = None if options is None else tuple(dict.fromkeys(options))
-    return Value("text", found if found is not None and len(found) <= MOST_OPTIONS else None, **more)
+def text(options: Iterable[str] | None = None, none: bool = False, **more: Any) -> Value:
+    """Return a text, one of `options` if they are given and few, or also None."""
+    return Value("text", _list_few(options, none), none, **more)
 
 
-def number(options: Collection[int] | None = None, **more: Any) -> Value:
-    """Return a number, one of `options` if they are given."""
-    return Value("number", options if options is not None and len(options) <= MOST_OPTIONS else None, **more)
+def number(options: Iterable[float] | None = None, none: bool = False, **more: Any) -> Value:
+    """Return a number, one of `options` if they are given and few, or also None."""
+    return Value("number", _list_few(options, none), none, **more)
+
+
+def _list_few(options: Iterable[Any] | None, none: bool) -> tuple[Any, ...] | None:
+    if options is None:
+        return None
+    found = tuple(dict.fromkeys([*options, None] if none else options))
+    return found if len(found) <= MOST_OPTIONS else None
 
 
 def listed(item: Value, most: int | None = None, **more: Any) -> Value:
@@ -150,6 +159,28 @@ def join(values: Iterable[Value]) -> Value:
     return replace(first, options=options, none=none, low=low, high=high)
 
 
+def join_rows(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, Value]:
+    """Return the possible values of these fields, which all rows have."""
+    return {name: join(map(constant, _distinct(row[name] for row in rows))) for name in names}
+
+
+def _distinct(values: Iterable[Any]) -> Collection[Any]:
+    """Return the values, each text, number and None once."""
+    found = {(type(one), one) if isinstance(one, str | int | float | None) else id(one): one for one in values}
+    return found.values()
+
+
+def compute(work: Callable[..., Any], *values: Value) -> tuple[Any, ...] | None:
+    """Return all possible results of a function; None if they are not known, or if it fails for some values."""
+    known = [value.options for value in values if value.options is not None]
+    if len(known) < len(values) or prod(map(len, known)) > MOST_OPTIONS:
+        return None
+    try:
+        return tuple(dict.fromkeys(work(*given) for given in product(*known)))
+    except (ArithmeticError, TypeError):
+        return None
+
+
 def compare(left: Value, name: str, right: Value) -> Truth:
     """Return the possible results of a comparison."""
     if not left.kind or not right.kind:
@@ -158,7 +189,7 @@ def compare(left: Value, name: str, right: Value) -> Truth:
         return _compare_all(left.options, name, right.options)
     if name in ("eq", "ne") and not _may_equal(left, right):
         return frozenset((name == "ne",))
-    if left.kind == right.kind == "number" and right.options is not None:
+    if left.kind == right.kind == "number" and right.options is not None and None not in right.options:
         return _compare_range(left, name, right.options)
     return EITHER
 
@@ -166,13 +197,16 @@ def compare(left: Value, name: str, right: Value) -> Truth:
 def _compare_all(left: Collection[Any], name: str, right: Collection[Any]) -> Truth:
     if len(left) * len(right) > MOST_OPTIONS * 10:
         return EITHER
+    pairs = [*product(left, right)]
     found = set()
-    for one, other in product(left, right):
+    for one, other in pairs:
+        if name in ORDERS and (one is None or other is None):
+            continue  # the prompt fails there
         try:
             found.add(bool(OPERATORS[name](one, other)))
         except TypeError:
             return EITHER
-    return frozenset(found)
+    return frozenset(found) if found or not pairs else EITHER
 
 
 def _may_equal(left: Value, right: Value) -> bool:

@@ -103,12 +103,9 @@ class _Template:
         yield from map(self._report, log.faults.values())
         for used in log.used.values():
             yield from self._check_used(used)
-        reported: set[int] = set()
         for compared in log.compared.values():
             if len(compared.truth) == 1:
-                for problem in self._check_compared(compared):
-                    if problem.line not in reported:
-                        yield problem
+                yield from self._check_compared(compared)
 
     def _report(self, fault: Fault) -> Problem:
         details = {"allowed": fault.allowed, "suggestion": fault.suggestion}

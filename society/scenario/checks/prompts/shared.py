@@ -12,13 +12,11 @@ from society.core.types import Item, Message, Turn
 from society.scenario.checks.effects.flow import Flow
 from society.scenario.checks.effects.rules import has_confidence
 from society.scenario.checks.prompts.possible import (
-    MOST_OPTIONS,
     NUMBER,
     TEXT,
     UNKNOWN,
     Value,
-    constant,
-    join,
+    join_rows,
     listed,
     number,
     text,
@@ -75,9 +73,9 @@ class Facts:
             return Value(source="item")
         rows = [item.fields for item in self.items]
         shared = set(rows[0]).intersection(*rows) if rows else set()
-        named = {name: join(constant(row[name]) for row in rows[:MOST_OPTIONS]) for name in shared}
         optional = frozenset(set[str]().union(*rows) - shared)
         hidden = {name: why for task in self.flow.scenario.tasks.values() for name, why in task.find_hidden().items()}
+        named = join_rows(rows, shared)
         row = Value("record", fields=named, optional=optional, noun="the row", plain=False, source="item")
         return replace(row, hidden=hidden)
 
