@@ -290,6 +290,24 @@ def test_all_rows_are_known_and_may_hold_nothing(tmp_path: Path, line: str, word
     assert words in found[0] if words else not found, found
 
 
+@pytest.mark.parametrize(("answer", "wrong"), [("D", False), ("E", True)])
+@pytest.mark.parametrize("choices", [[], ["A", "B", "C", "D", "E"]])
+def test_an_answer_may_be_possible_for_late_questions(
+    tmp_path: Path, answer: str, wrong: bool, choices: list[str]
+) -> None:
+    """The last questions alone have four options, so that a rule may wait for D."""
+    rows = [
+        {"question": f"{i}?", "answer": "A", "options": ["x", "y", "z", "u"][: 4 if i > 150 else 2]} for i in range(200)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = alone("{{ choices | join }} {{ instruction }}")
+    data["task"]["choices"] = "options"
+    data["roles"]["a"]["choices"] = choices
+    data["phases"].append({"name": "again", "when": [{"kind": "answer", "answer": answer}]})
+    found = [str(problem) for problem in check_all(data, folder=tmp_path) if "can answer" in problem.message]
+    assert [f"no agent can answer {answer!r}" in problem for problem in found] == [True] * wrong
+
+
 def test_a_hidden_field_is_named_as_such(folder: Path) -> None:
     text = DEBATE.replace("choices: [a, b, c]}", "choices: [a, b, c], hide: [topic]}")
     found = [str(problem) for problem in check(folder, text)]

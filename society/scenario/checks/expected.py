@@ -22,8 +22,8 @@ from society.tasks.base import Task
 
 _SIGNAL = re.compile(r"(?<![\\\w])[A-Z]{3,}(?!\w)")
 """Matches a word in capitals: a signal on which prompt and rule agree."""
-MOST_ITEMS = 100
-"""Maximum number of questions whose possible answers are compared."""
+MOST_READ = 20_000
+"""Maximum number of fixed replies, times questions, that are read to list the possible answers."""
 MOST_ANSWERS = 2_000
 """Maximum number of possible answers that are compared."""
 
@@ -74,19 +74,21 @@ def _told(flow: Flow) -> Iterator[str]:
 
 
 def _list_answers(task: Task, items: Sequence[Item], replies: tuple[str, ...] | None) -> list[str] | None:
-    """Return all answers that agents can give; None if they are not limited."""
-    some = items[:MOST_ITEMS]
+    """Return all answers that agents can give; None if they are not limited, or too many."""
     found: Iterable[str | None]
     if replies is not None:
+        if len(replies) * len(items) > MOST_READ:
+            return None
         try:
-            found = [task.parse(reply, item) for item in some for reply in replies]
+            found = [task.parse(reply, item) for item in items for reply in replies]
         except Exception:
             return None  # a reader that raises an error is named when it reads a reply
     elif not _is_free(task) and (task.format.equal == "choice" or set(task.format.extract) <= {"candidates", "choice"}):
-        found = (answer for item in some for answer in task.candidates(item).values())
+        found = (answer for item in items for answer in task.candidates(item).values())
     else:
         return None
-    return list(dict.fromkeys(answer for answer in found if answer is not None))[:MOST_ANSWERS]
+    answers = list(dict.fromkeys(answer for answer in found if answer is not None))
+    return answers if len(answers) <= MOST_ANSWERS else None
 
 
 def _is_free(task: Task) -> bool:
