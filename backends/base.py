@@ -462,6 +462,11 @@ class BackendConfig(Component, ABC):
         """Return the bytes of one weight of the opened model on a GPU that supports bfloat16."""
         return WeightBytes()
 
+    @property
+    def generating_gpus(self) -> int:
+        """Number of GPUs that share the opened model; 0 if the model is on a server that others have started."""
+        return 1
+
     def cached_tokens(self, sequences: int, longest: int) -> int:
         """Return the maximum number of tokens in the KV cache, for this many sequences of `longest` tokens."""
         return sequences * longest

@@ -33,6 +33,7 @@
     scoring      log-probabilities of given text, embeddings
     examples     training examples to tokens and loss masks
     batches      the examples of each optimizer step and process
+    trainer      the ability to train: finetunings on the model's thread
     train        finetuning: examples to rows, rows to an adapter or full weights
     loop         the steps of a finetuning
     checkpoints  checkpoints within a finetuning, and going on from them

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -67,7 +67,6 @@ def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
         "model": str(weights.folder),
         "hash": weights.hash,
         "dtype": str(weights.model.dtype).removeprefix("torch."),
-        "others": _other_dtypes(weights.model),
         "device": weights.device.type,
         "settings": job.settings.model_dump(mode="json", exclude_unset=True),
         "start": None if job.start is None else asdict(job.start),
@@ -79,23 +78,16 @@ def _order(job: Job, rows: Rows, part: Path) -> dict[str, object]:
     }
 
 
-def _other_dtypes(model: Any) -> dict[str, str]:
-    """Return the dtypes of the weights and stored buffers of the base that differ from the model's dtype."""
-    return {
-        name.replace(".base_layer", ""): str(tensor.dtype).removeprefix("torch.")
-        for name, tensor in model.state_dict().items()
-        if tensor.dtype != model.dtype and ".lora_" not in name
-    }
-
-
 @contextmanager
 def _set_aside(weights: Weights) -> Iterator[None]:
     """Return a context in which the model of this process is not on the GPU."""
-    device = weights.device
+    device = weights.model.device
+    if device.type != "cuda":
+        yield
+        return
     try:
-        if device.type == "cuda":
-            weights.model.to("cpu")
-            torch.cuda.empty_cache()
+        weights.model.to("cpu")
+        torch.cuda.empty_cache()
         yield
     finally:
         weights.model.to(device)

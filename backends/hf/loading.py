@@ -40,17 +40,20 @@ SCALED = {"gpt-oss"}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory with its tokenizer. `hash` covers base, device, attention and precision."""
+    """A model with its tokenizer. `hash` covers base, device, attention and precision."""
 
     model: Any
+    """The model in memory, or without weights on the meta device."""
+    device: str
+    """Device of the model, or of a model without weights where it is trained."""
     chat: Chat
     folder: Path
     hash: str
     context: int
 
 
-def load(config: HuggingFace) -> Loaded:
-    """Find and check the model, and load it to its device."""
+def load(config: HuggingFace, empty: bool = False) -> Loaded:
+    """Find and check the model, and load it to its device; with `empty`, make its modules without weights."""
     from transformers.utils import logging
 
     quiet: Any = logging.disable_progress_bar
@@ -60,17 +63,17 @@ def load(config: HuggingFace) -> Loaded:
     dtype = pick_dtype(config.dtype, device)
     with explained_loading(config.model):
         chat = load_chat(folder, config.chat_template, config.model)
-        model = load_model(folder, dtype, device, config.quantize)
+        model = make_empty(folder, dtype) if empty else load_model(folder, dtype, device, config.quantize)
     context = find_context(model.config, config.context)
     long = freeze_frequencies(model, context)
-    name = name_model(hash_base(folder, chat), model, dtype, config.quantize) + (LONG if long else "")
-    return Loaded(model, chat, folder, name, context)
+    name = name_model(hash_base(folder, chat), model, device, dtype, config.quantize) + (LONG if long else "")
+    return Loaded(model, device, chat, folder, name, context)
 
 
-def name_model(base: str, model: Any, dtype: torch.dtype, quantize: str) -> str:
+def name_model(base: str, model: Any, device: str, dtype: torch.dtype, quantize: str) -> str:
     """Return a model's hash: that of its base, then each option that changes its output."""
     precision = str(dtype).removeprefix("torch.") + ("" if quantize == "none" else f"-{quantize}")
-    return f"{base}-{torch.device(model.device).type}-{model.config._attn_implementation}-{precision}"
+    return f"{base}-{device}-{model.config._attn_implementation}-{precision}"
 
 
 def find_folder(model: str) -> Path:
@@ -177,6 +180,15 @@ def load_model(
     )
     _check_complete(folder, found)
     return (model if options else model.to(device)).eval()
+
+
+def make_empty(folder: Path, dtype: torch.dtype) -> Any:
+    """Return a folder's model on the meta device: its modules, without memory for weights."""
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        return class_of(config).from_config(config, dtype=dtype).eval()
 
 
 def find_class(folder: Path) -> Any:

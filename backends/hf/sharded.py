@@ -80,13 +80,13 @@ def _train(order: dict[str, Any], rank: int, stop: Event) -> None:
     rows = Rows([(ids, first) for ids, first in order["rows"]], weights=tuple(order["weights"]))
     part = Path(order["part"])
     with tempfile.TemporaryDirectory() as scratch, explained_memory_errors(settings), seeded(order["seed"]):
-        weights = _load(order, settings, start)
+        weights, dtypes = _load(order, settings, start)
         place = part if rank == 0 else Path(scratch)
         share = Share(rank, dist.get_world_size())
         watch = _FirstWatch(_report, stop) if rank == 0 else Watch(_ignore, stop)
         job = Job(weights, settings, start, order["seed"], watch, share, checkpoints=_checkpoints(order, share))
         if settings.method == "full":
-            _train_full(job, rows, place, order["dtype"], order["others"])
+            _train_full(job, rows, place, getattr(torch, order["dtype"]), dtypes)
         else:
             _train_lora(job, rows, place)
 
@@ -98,18 +98,24 @@ def _checkpoints(order: Mapping[str, Any], share: Share) -> Checkpoints | None:
     return Checkpoints(Path(place), seconds, about, share)
 
 
-def _load(order: dict[str, Any], settings: TrainSettings, start: Adapter | None) -> Weights:
-    """Return this process's shard of the base, or of the full weights to start from."""
+def _load(
+    order: dict[str, Any], settings: TrainSettings, start: Adapter | None
+) -> tuple[Weights, dict[str, torch.dtype]]:
+    """Return this process's shard of the base, or of the full weights to start from, and the dtype of each tensor.
+
+    Weights that are trained in full are float32; their dtypes are those of the files.
+    """
     full = settings.method == "full"
     if full:
         check_full_start(Path(start.path) if start else None)
     folder = Path(start.path) if full and start is not None else Path(order["model"])
     mixed = use_bfloat16(settings, torch.device(order["device"]))
     model = load_shard(folder, getattr(torch, order["dtype"]), order["device"], mixed)
+    dtypes = {name: tensor.dtype for name, tensor in model.state_dict().items()}
     if full:
         cast_shards(model, torch.float32)
     freeze_frequencies(model, sys.maxsize if order["hash"].endswith(LONG) else 0)
-    return Weights(model, folder, order["hash"])
+    return Weights(model, folder, order["hash"]), dtypes
 
 
 def load_shard(folder: Path, dtype: torch.dtype, device: str, mixed: bool) -> Any:
@@ -153,10 +159,10 @@ def _train_lora(job: Job, rows: Rows, place: Path) -> None:
     write_lora(job.weights.peft, place)
 
 
-def _train_full(job: Job, rows: Rows, place: Path, dtype: str, others: Mapping[str, str]) -> None:
+def _train_full(job: Job, rows: Rows, place: Path, dtype: torch.dtype, dtypes: Mapping[str, torch.dtype]) -> None:
     """Train all weights in float32. The first process gathers them and writes them in the base's precision.
 
-    `others` has the dtypes of weights and buffers that are not in `dtype` in the base.
+    The base is opened in `dtype`; `dtypes` has that of each of its tensors.
     """
     from transformers.distributed.utils import gather_full_state_dict
 
@@ -164,9 +170,8 @@ def _train_full(job: Job, rows: Rows, place: Path, dtype: str, others: Mapping[s
     run(job, model.requires_grad_(True), rows)
     whole = gather_full_state_dict(model)
     if job.share.rank == 0:
-        dtypes = {name: getattr(torch, others.get(name, dtype)) for name in whole}
         state = {name: tensor.to(dtypes[name]) for name, tensor in whole.items()}
-        write_model(model, state, getattr(torch, dtype), place)
+        write_model(model, state, dtype, place)
 
 
 def write_model(model: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, place: Path) -> None:

@@ -39,12 +39,19 @@ BASE = "__base__"  # PEFT's name for rows of a mixed batch that use no adapter
 class Weights:
     """The model and everything that can be put on it. Used by one thread at a time.
 
-    `model` is the transformers model; `peft` wraps it as long as there are LoRA adapters.
+    `model` is the transformers model; `peft` wraps it as long as there are LoRA adapters. On the meta device, it has no
+    weights: only other processes can train it.
     """
 
-    def __init__(self, model: Any, folder: Path, model_hash: str, budget: int | None = None) -> None:
-        """`budget` is the maximum of bytes in host memory for full weights that are not in use."""
+    def __init__(
+        self, model: Any, folder: Path, model_hash: str, budget: int | None = None, device: str | None = None
+    ) -> None:
+        """`budget` is the maximum of bytes in host memory for full weights that are not in use.
+
+        `device` is where a model without weights is trained; by default the model's own.
+        """
         self.model, self.folder, self.hash = model, folder, model_hash
+        self._device = device
         self.host = HostWeights(default_budget() if budget is None else budget)
         self.peft: Any = None
         self.stack: Stack | None = None
@@ -61,8 +68,8 @@ class Weights:
 
     @property
     def device(self) -> torch.device:
-        """Device of the model."""
-        return torch.device(self.model.device)
+        """Device of the model, or of its training."""
+        return torch.device(self._device or self.model.device)
 
     def add(self, adapter: Adapter) -> None:
         """Make an adapter usable under its hash. Raises `BackendError` for one that cannot be used, or does not fit."""

@@ -28,15 +28,20 @@ class Serving(HuggingFace):
     gpu_share: float | None = Field(default=None, gt=0, le=1, json_schema_extra={"tuning": True})
     """Share of the GPU's memory for the server that the backend starts; on a CPU, of main memory. By default the
     server's own choice. vLLM does not start if less memory is free."""
+    gpus: int = Field(default=1, ge=1, le=64, json_schema_extra={"tuning": True})
+    """Number of GPUs over which the server that the backend starts spreads the model (tensor parallelism), for models
+    too large for one GPU."""
     start_seconds: float = Field(default=900.0, gt=0, json_schema_extra={"tuning": True})
     """Maximum seconds until the started server answers."""
 
     @model_validator(mode="after")
     def _leaves_the_server_alone(self) -> Self:
         """Raise `ValueError` for options that a server that runs already cannot follow."""
-        fixed = [name for name in ("chat_template", "dtype") if name in self.model_fields_set]
+        fixed = [name for name in ("chat_template", "dtype", "gpus") if name in self.model_fields_set]
         if self.url is not None and fixed:
             raise FieldError(f"`{fixed[0]}` is an option of the server at `url`; start the server with it", fixed[0])
+        if self.gpus > 1 and self.device == "cpu":
+            raise FieldError("`gpus` needs CUDA; set `device: auto`, or leave it out", "gpus", "device")
         return self
 
     @abstractmethod
@@ -62,6 +67,7 @@ class Serving(HuggingFace):
         check_libraries(self)
         if self.url is None:
             self.engine().find_program()
+            _check_gpus(self.gpus)
         return ServingBackend(self)
 
     def check_files(self) -> None:
@@ -74,7 +80,25 @@ class Serving(HuggingFace):
         """Return the tokens of one sequence: others wait while the server's memory is full."""
         return longest
 
+    @property
+    def generating_gpus(self) -> int:
+        """Number of GPUs of the server; 0 for a server that the backend joins, whose GPUs it does not know."""
+        return self.gpus if self.url is None else 0
+
     def trainer_config(self) -> HuggingFace:
         """Return the backend that trains."""
         shared = {name: getattr(self, name) for name in HuggingFace.model_fields if name != "kind"}
         return HuggingFace.model_construct(kind="hf", **shared)
+
+
+def _check_gpus(wanted: int) -> None:
+    """Raise `InputError` if this machine has fewer GPUs than the server shall use."""
+    import torch
+
+    found = torch.cuda.device_count() if wanted > 1 else wanted
+    if found < wanted:
+        raise InputError(
+            f"gpus: {wanted} was asked for, but torch sees {found}.",
+            "Lower gpus of the backend, or run on a machine with more GPUs.",
+            ("gpus",),
+        )

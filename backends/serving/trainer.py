@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 from backends.base import Trainer
 from backends.hf import HuggingFace
 from backends.hf.backend import HuggingFaceBackend
+from backends.hf.trainer import HubTrainer, sharded_trainer
 from backends.objectives import Objective
 from backends.serving.turns import ASLEEP, Turns
 from backends.training import OnStep, Parallel, Training, TrainSettings
-from society.core.errors import BackendError
 from society.core.types import Adapter, Example
 
 
 class SleepingTrainer(Trainer):
-    """Trains with the transformers model, which is loaded for one training and freed after it."""
+    """Trains with the transformers model, which is loaded for one training and freed after it.
+
+    With `parallel`, each process loads its shard, and nobody the whole model.
+    """
 
     def __init__(self, config: HuggingFace, turns: Turns) -> None:
         self._config = config
@@ -38,11 +42,18 @@ class SleepingTrainer(Trainer):
     ) -> Training:
         """Finetune on `examples` once all requests are answered; see `Trainer.train`."""
         self._config.check_training(settings)
-        async with self._turns.using(ASLEEP), HuggingFaceBackend(self._config) as model:
-            if model.trainer is None:
-                raise BackendError("The hf backend cannot train.", "Use the backend hf alone.")
+        opened = sharded_trainer if parallel is not None else _whole_trainer
+        async with self._turns.using(ASLEEP), opened(self._config) as trainer:
             if start is not None:  # the server does not know the hash of the base
-                start = replace(start, base=model.model_hash)
+                start = replace(start, base=trainer.loaded.hash)
             asked = {"parallel": parallel, "objective": objective}
             more: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-            return await model.trainer.train(examples, settings, start, folder, seed=seed, on_step=on_step, **more)
+            return await trainer.train(examples, settings, start, folder, seed=seed, on_step=on_step, **more)
+
+
+@asynccontextmanager
+async def _whole_trainer(config: HuggingFace) -> AsyncIterator[HubTrainer]:
+    """Yield the trainer of a model that this process holds."""
+    async with HuggingFaceBackend(config) as model:
+        assert isinstance(model.trainer, HubTrainer)
+        yield model.trainer

@@ -82,6 +82,8 @@ class SGLangEngine(Engine):
         else:
             found += ["--enable-memory-saver", "--enable-weights-cpu-backup"]
         found += ["--dtype", config.dtype]
+        if config.gpus > 1:
+            found += ["--tp-size", str(config.gpus)]
         if config.gpu_share is not None:
             found += ["--mem-fraction-static", str(config.gpu_share)]
         if config.context is not None:

@@ -55,6 +55,8 @@ class VLLMEngine(Engine):
         if pick_device(config.device) != "cpu":
             found.append("--enable-sleep-mode")  # vLLM refuses it on CPUs, where a sleeping server keeps its memory
         found += ["--dtype", config.dtype]
+        if config.gpus > 1:
+            found += ["--tensor-parallel-size", str(config.gpus)]
         if config.gpu_share is not None:
             found += ["--gpu-memory-utilization", str(config.gpu_share)]
         if config.context is not None:

@@ -116,9 +116,9 @@ class Footprint:
     optimizer: float
     activations: float
     opened: float
-    """Bytes of the base as the backend opens it, on one GPU."""
+    """Bytes of the base as the backend opens it, on each GPU that generates."""
     generation: float
-    """Bytes of the opened base and its KV cache, on one GPU."""
+    """Bytes of the opened base and its KV cache, on each GPU that generates."""
     seconds: float
     lines: tuple[str, ...]
     memory: float = HBM
@@ -150,12 +150,14 @@ def estimate(
     memory: float = HBM,
     base: WeightBytes = BFLOAT16,
     cached: int = 0,
+    generating: int = 1,
 ) -> Footprint:
     """Return the footprint of one finetuning on `tokens` tokens in all epochs, sharded over `gpus` (FSDP).
 
     `longest` is the maximum of tokens of a row, by default `settings.max_length`. `learned` is the maximum of those
     that the loss is on, by default all. The backend holds its base in `base` bytes a weight, and generates with a KV
-    cache of `cached` tokens. `memory`: bytes of a GPU.
+    cache of `cached` tokens, on `generating` GPUs, or for 0 on a server whose memory is not counted. `memory`: bytes of
+    a GPU.
     """
     count, full = sizes.parameters, settings.method == "full"
     trained = count if full else sizes.lora(settings.rank)
@@ -171,30 +173,34 @@ def estimate(
     factor = (6 if full else 4) + (2 if settings.gradient_checkpointing else 0)
     utilization = COMPILED_UTILIZATION if settings.compile else UTILIZATION
     seconds = factor * count * tokens / (gpus * PEAK * utilization)
-    opened, shown_base = _opened(sizes, base)
-    lines = (
+    opened, shown_base = _opened(sizes, base, generating)
+    cache, _ = generation_memory(sizes, cached, base, generating)
+    lines: tuple[str, ...] = (
         f"weights     {held} = {gb(weights)}",
         f"gradients   {g(trained)} x 4 bytes / {share} = {gb(gradients)}",
         f"optimizer   {g(trained)} x {moments:g} bytes (two moments) / {share} = {gb(optimizer)}",
         f"activations {batch:,} tokens x {shown} + {described} = {gb(activations)}",
-        f"opening     {shown_base} = {gb(opened)}, on one GPU before",
+        f"opening     {shown_base} = {gb(opened)}, {_place(generating)} before",
         f"checkpoint  {g(trained)} x {4 + moments:g} bytes = {gb(trained * (4 + moments))} on the run's disk, and as "
         "much while the next one is written",
         f"time        {factor} x {g(count)} x {tokens:,} tokens / ({gpus} x {PEAK / 1e12:g} TFLOP/s x "
         f"{utilization:.0%}) = {seconds:,.0f} s",
     )
-    generation = opened + generation_memory(sizes, cached, base)[0]
-    return Footprint(gpus, weights, gradients, optimizer, activations, opened, generation, seconds, lines, memory)
+    if not generating:
+        opened, cache, lines = 0.0, 0.0, tuple(line for line in lines if not line.startswith("opening"))
+    return Footprint(gpus, weights, gradients, optimizer, activations, opened, opened + cache, seconds, lines, memory)
 
 
-def _opened(sizes: ModelSizes, base: WeightBytes) -> tuple[float, str]:
-    """Return the bytes of the opened base, and the arithmetic. The backend holds it on one GPU to generate."""
+def _opened(sizes: ModelSizes, base: WeightBytes, gpus: int = 1) -> tuple[float, str]:
+    """Return the bytes of the opened base on each of the GPUs that share it, and the arithmetic."""
     count = sizes.parameters
     if base.linear == base.other:
-        return count * base.other, f"{g(count)} x {base.other:g} bytes"
-    small = sizes.layers * sizes.per_layer
-    shown = f"{g(small)} x {base.linear:g} bytes + {g(count - small)} x {base.other:g}"
-    return small * base.linear + (count - small) * base.other, shown
+        size, shown = count * base.other, f"{g(count)} x {base.other:g} bytes"
+    else:
+        small = sizes.layers * sizes.per_layer
+        size = small * base.linear + (count - small) * base.other
+        shown = f"{g(small)} x {base.linear:g} bytes + {g(count - small)} x {base.other:g}"
+    return (size / gpus, f"({shown}) / {gpus}") if gpus > 1 else (size, shown)
 
 
 def _buffers(
@@ -261,17 +267,25 @@ def _activations(sizes: ModelSizes, settings: TrainSettings) -> tuple[int, int, 
     return sizes.layers * layer, 0, f"{sizes.layers} layers x {layer:,} bytes"
 
 
-def generation_memory(sizes: ModelSizes, tokens: int, base: WeightBytes) -> tuple[float, str]:
-    """Return the bytes of a KV cache of `tokens` tokens beside the opened base, and the arithmetic of both."""
+def generation_memory(sizes: ModelSizes, tokens: int, base: WeightBytes, gpus: int = 1) -> tuple[float, str]:
+    """Return the bytes of a KV cache of `tokens` tokens beside the opened base, and the arithmetic of both.
+
+    They are the bytes on each of the `gpus` that share them.
+    """
     per_token = 2 * sizes.layers * sizes.key_value_heads * sizes.head * base.other
-    opened, shown = _opened(sizes, base)
-    cache = tokens * per_token
+    opened, shown = _opened(sizes, base, gpus)
+    cache = tokens * per_token / max(gpus, 1)
     line = (
         f"generation  weights {shown} = {gb(opened)}; cache {tokens:,} tokens x (2 x {sizes.layers} layers x "
-        f"{sizes.key_value_heads} heads x {sizes.head} x {base.other:g} bytes = {per_token:,.0f}) = {gb(cache)}; "
-        f"{gb(opened + cache)} on one GPU"
+        f"{sizes.key_value_heads} heads x {sizes.head} x {base.other:g} bytes = {per_token:,.0f})"
+        f"{f' / {gpus}' * (gpus > 1)} = {gb(cache)}; "
+        f"{gb(opened + cache)} {_place(gpus)}"
     )
     return cache, line
+
+
+def _place(gpus: int) -> str:
+    return f"on each of {gpus} GPUs" if gpus > 1 else "on one GPU"
 
 
 def g(count: float) -> str:

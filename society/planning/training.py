@@ -96,23 +96,39 @@ def _describe(
         f"Finetuning {name!r} once ({spec.settings.method}), at most: {size} x "
         f"{spec.settings.epochs} epochs = {tokens:,} tokens; computed for {_gpus(memory)}:"
     )
-    base = backend.weight_bytes()
+    base, generating = backend.weight_bytes(), backend.generating_gpus
     for gpus in GPUS:
         many = f"{gpus} GPU{'s' if gpus > 1 else ''}"
         if refusal := _refusal(backend, spec, learner, gpus):
             yield f"  {many}: refused. {refusal}"
             continue
-        found = estimate(sizes, spec.settings, tokens, gpus, longest, learned, memory, base, cached)
+        found = estimate(sizes, spec.settings, tokens, gpus, longest, learned, memory, base, cached, generating)
         uneven = gpus > 1 and spec.settings.accumulation % gpus
         needs = f", with `accumulation` as a multiple of {gpus}" if uneven else ""
-        where = "each" if found.total >= found.generation else f"on one to generate, {gb(found.total)} each to train"
+        where = (
+            f"on {'one' if generating == 1 else f'each of {generating}'} to generate, {gb(found.total)} each to train"
+        )
+        where = "each" if found.total >= found.generation else where
         yield f"  {many}: {gb(found.most)} {where}, {'fits' if found.fits else 'does not fit'}{needs}"
         if found.opened >= 0.9 * memory:
-            yield f"    The backend holds the whole model on one GPU before it trains: {gb(found.opened)}."
+            yield f"    {_held(generating, gb(found.opened))}"
         elif found.generation >= 0.9 * memory:
             yield "    Its KV cache is too large: lower `batch` or `cache_tokens` of the backend."
         yield from (f"    {line}" for line in found.lines)
-    yield "  " + generation_memory(sizes, cached, base)[1]
+    if generating:
+        yield "  " + generation_memory(sizes, cached, base, generating)[1]
+    else:
+        yield "  generation  on the server that runs at `url`, whose memory is not counted"
+
+
+def _held(gpus: int, size: str) -> str:
+    """Return where the backend holds its model, and how it is spread."""
+    if gpus > 1:
+        return f"The server holds {size} of the model on each of {gpus} GPUs: raise its `gpus`."
+    return (
+        f"The backend holds the whole model on one GPU before it trains: {size}. The backends vllm and "
+        "sglang spread it over several: `gpus`."
+    )
 
 
 def _gpus(memory: float) -> str:

@@ -142,6 +142,21 @@ def test_the_arithmetic_shown_is_that_done() -> None:
     assert line.endswith("= 68.72 GB; 82.20 GB on one GPU")
 
 
+def test_a_model_on_several_gpus_of_a_server_is_trained_by_as_many() -> None:
+    """70B in bfloat16 does not fit on one GPU, neither whole nor to generate, but on eight it does both."""
+    sizes = read_sizes(LLAMA_2_7B | {"hidden_size": 8192, "num_hidden_layers": 80, "num_attention_heads": 64})
+    assert sizes is not None
+    settings = TrainSettings(batch_size=1, max_length=1024, gradient_checkpointing=True)
+    one, eight, joined = (estimate(sizes, settings, 10**6, 8, cached=4096, generating=n) for n in (1, 8, 0))
+    assert [one.fits, eight.fits, joined.fits] == [False, True, True]
+    assert eight.opened == pytest.approx(one.opened / 8) == pytest.approx(sizes.parameters * 2 / 8)
+    assert eight.generation == pytest.approx(one.generation / 8)
+    assert [found.total for found in (one, eight, joined)] == [one.total] * 3
+    assert "bytes) / 8 = " in eight.lines[4]
+    assert [line for line in joined.lines if line.startswith("opening")] == []
+    assert generation_memory(sizes, 4096, WeightBytes(), 8)[1].endswith(" on each of 8 GPUs")
+
+
 def test_other_families_are_not_guessed() -> None:
     assert read_sizes({"model_type": "mamba", "hidden_size": 4}) is None
     assert read_sizes(LLAMA_2_7B | {"model_type": "starcoder2"}) is None  # two matrices of a feed-forward layer
@@ -302,6 +317,15 @@ def test_what_cannot_be_opened_does_not_fit(
     """A shard of 70B fits on each of 8 GPUs, but the backend holds the whole model on one of them to generate."""
     plan(tmp_path, scenario, LLAMA_3_70B, "method: lora, accumulation: 8")
     assert "holds the whole model on one GPU before it trains: 141.11 GB" in capsys.readouterr().out
+    settings = "method: lora, accumulation: 8, gradient_checkpointing: true"
+    plan(tmp_path, scenario, LLAMA_3_70B, settings, "backends.big.kind=vllm", "backends.big.gpus=8")
+    said = [line for line in capsys.readouterr().out.splitlines() if re.match(r"  \d GPUs?: |.*opening", line)]
+    assert [line.rpartition(", ")[2] for line in said[::2]] == ["does not fit", "fits", "fits"]
+    assert said[1].endswith("(70.554 G x 2 bytes) / 8 = 17.64 GB, on each of 8 GPUs before")
+    plan(tmp_path, scenario, LLAMA_3_70B, settings, "backends.big.kind=vllm", "backends.big.url=http://127.0.0.1:1/v1")
+    said = capsys.readouterr().out.splitlines()
+    assert "  generation  on the server that runs at `url`, whose memory is not counted" in said
+    assert not [line for line in said if "opening" in line]
 
 
 @pytest.mark.parametrize(

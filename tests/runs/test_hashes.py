@@ -66,6 +66,7 @@ CHANGES_NO_TEXT = {
             "url": "the server must serve the folder, which is in the hash",
             "gpu_share": "how many requests run together",
             "start_seconds": "when the run begins",
+            "gpus": "where the model is held",
         }.items()
     },
     "OpenAI.url": "what the server says of its model is in the hash",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from backends.contract_tools import run
 from backends.hf import HuggingFace, loop
 from backends.hf.batches import Batches
 from backends.hf.launch import make_environment
+from backends.hf.trainer import sharded_trainer
 from backends.training import Parallel, Training, TrainSettings
 from society.core.errors import BackendError, InputError, ScenarioError
 from society.core.types import Adapter, ChatMessage, Example, TurnId
@@ -194,6 +196,32 @@ def test_processes_share_each_step_of_one(rows: int, grouped: bool):
     assert (orders[0] != orders[1]) == ((rows > 1 and not grouped) or rows > 12)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [LORA, FULL], ids=["lora", "full"])
+def test_a_process_without_weights_starts_the_same_finetuning(tmp_path, settings, monkeypatch):
+    """The files are equal to the bit. Gemma has weights in float32 beside those in bfloat16."""
+    model = make_model(tmp_path / "gemma", 1, "gemma3_text")
+    config = HuggingFace(model=str(model), device="cpu", dtype="bfloat16")
+
+    async def start(folder: Path, begin: Adapter | None) -> Training:
+        async with sharded_trainer(config) as trainer:
+            return await trainer.train(ROWS, settings, begin, folder, seed=3, parallel=TWO)
+
+    with one_thread():
+        whole = train(config, tmp_path / "whole", settings, parallel=TWO)
+        more = train(config, tmp_path / "more", settings, parallel=TWO, start=whole.adapter)
+        monkeypatch.setattr("backends.hf.loading.load_model", _never)
+        shared = asyncio.run(start(tmp_path / "shared", None))
+        again = asyncio.run(start(tmp_path / "again", shared.adapter))
+    assert (shared.adapter.hash, shared.adapter.base) == (whole.adapter.hash, whole.adapter.base)
+    assert again.adapter.hash == more.adapter.hash != whole.adapter.hash
+    assert shared.losses == whole.losses
+
+
+def _never(*arguments: object, **options: object) -> None:
+    raise AssertionError("this process reads weights")
+
+
 # What goes wrong
 
 
@@ -228,8 +256,6 @@ def test_a_loss_that_is_not_finite_is_told(config, tmp_path):
 
 @pytest.mark.slow
 def test_cancelling_ends_the_processes(config, tmp_path):
-    import asyncio
-
     async def use(backend):
         long = LORA.model_copy(update={"epochs": 5000})
         begun = asyncio.Event()

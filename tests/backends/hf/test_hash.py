@@ -17,13 +17,13 @@ from backends.models import find as models
 from society.core.errors import RunFolderError
 from society.scenario import load_scenario
 from society.session import run as run_scenario
-from tests.backends.hf.tiny import TEMPLATE, make_model
+from tests.backends.hf.tiny import ARCHITECTURES, TEMPLATE, make_model
 
 torch = pytest.importorskip("torch")
 
 from backends.hf.export import HubExporter  # noqa: E402
 from backends.hf.hashing import hash_base, hash_parts  # noqa: E402
-from backends.hf.loading import load_chat, load_model, name_model  # noqa: E402
+from backends.hf.loading import load, load_chat, load_model, name_model  # noqa: E402
 
 OTHER = TEMPLATE.replace("}} <|end|>", "}}<|end|>")
 
@@ -129,11 +129,11 @@ def test_options_that_change_what_is_said_are_in_the_hash(model):
         return backend.model_hash
 
     network = load_model(model, torch.float32, "cpu")
-    names = [name_model("base", network, torch.float32, "none")]
+    names = [name_model("base", network, "cpu", torch.float32, "none")]
     network.set_attn_implementation("eager")
-    names.append(name_model("base", network, torch.float32, "none"))
-    names += [name_model("base", network, torch.bfloat16, quantize) for quantize in ("none", "nf4")]
-    names.append(name_model("base", network.to("meta"), torch.float32, "none"))
+    names.append(name_model("base", network, "cpu", torch.float32, "none"))
+    names += [name_model("base", network, "cpu", torch.bfloat16, quantize) for quantize in ("none", "nf4")]
+    names.append(name_model("base", network, "cuda", torch.float32, "none"))
     assert len(set(names)) == 5
     assert {name.partition("-")[0] for name in names} == {"base"}
     opened = [run(HuggingFace(model=str(model), device="cpu", dtype=d), use) for d in ("float32", "bfloat16")]
@@ -254,3 +254,14 @@ def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, cache, monkeyp
     path = tmp_path / "file"
     path.write_bytes(b"one")
     assert models.digest_of(path) == models.hash_file(path)
+
+
+@pytest.mark.parametrize("context", [None, 128])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_a_model_without_weights_has_the_hash_of_the_whole_one(tmp_path, kind, dtype, context):
+    config = HuggingFace(model=str(make_model(tmp_path / "m", 1, kind)), device="cpu", dtype=dtype, context=context)
+    whole, empty = load(config), load(config, empty=True)
+    assert empty.hash == whole.hash
+    assert (empty.context, empty.device, empty.model.dtype) == (whole.context, whole.device, whole.model.dtype)
+    assert {tensor.device.type for tensor in empty.model.state_dict().values()} == {"meta"}

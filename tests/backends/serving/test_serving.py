@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from backends.base import Backend
 from backends.contract_tools import ask, join, run, stream
@@ -113,6 +114,44 @@ def test_a_society_learns(tmp_path: Path, model: Path, events: Events, kind: str
     assert {turn.status for turn in turns} == {"ok"}
     assert all(turn.tokens for turn in turns)
     assert {turn.adapter for turn in turns} == set(trained)
+
+
+@pytest.mark.slow
+def test_a_model_that_one_gpu_cannot_hold_is_trained_by_several_processes(
+    tmp_path: Path, model: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody opens the whole model: neither this process nor those that train."""
+    pytest.importorskip("transformers", minversion="5.23")
+    monkeypatch.setattr("backends.hf.loading.load_model", _never)
+    path = write_scenario(tmp_path, model, "lora", "vllm")
+    shared = ["train.parallel={processes: 2}", "train.settings.accumulation=2"]
+    run_scenario(load_scenario(path, shared), tmp_path / "run")
+    done = Run(tmp_path / "run")
+    assert len({row.hash for row in done.adapters()}) == 2
+    assert {turn.status for turn in done.turns()} == {"ok"}
+    assert {turn.adapter for turn in done.turns() if turn.id.iteration == 1} == {row.hash for row in done.adapters()}
+
+
+def _never(*arguments: object, **options: object) -> None:
+    raise AssertionError("this process reads weights")
+
+
+@pytest.mark.parametrize(("kind", "flag"), [(VLLM, "--tensor-parallel-size"), (SGLang, "--tp-size")])
+def test_a_started_server_spreads_the_model_over_gpus(
+    kind: type[Serving], flag: str, tmp_path: Path, model: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = kind(model=str(model), gpus=4)
+    options = config.engine().options(config, model, 8000, tmp_path)
+    assert options[options.index(flag) + 1] == "4"
+    assert flag not in kind().engine().options(kind(), model, 8000, tmp_path)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(InputError, match="gpus: 4 was asked for, but torch sees 2"):
+        config.open()
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert isinstance(config.open(), ServingBackend)
+    for wrong in ({"url": "http://127.0.0.1:1/v1"}, {"device": "cpu"}):
+        with pytest.raises(ValidationError, match="gpus"):
+            kind(gpus=2, **wrong)
 
 
 @pytest.mark.parametrize("kind", KINDS)
