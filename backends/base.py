@@ -1,16 +1,10 @@
 """The seam between the engine and the backends, which generate text and train models.
 
     BackendConfig      the scenario's `backends:` entry; loads nothing; `open()` returns the backend
-    Demand, Memory     the sizes that a scenario needs, and the memory that an opened backend takes
-    WeightBytes        the bytes of one weight of an opened model
     Backend            an async context manager: entering it loads the weights, `generate` answers a request
-    Tokenizer, Likelihood, Embeddings, AdapterLoader, Trainer, Streaming
-                       optional abilities: attributes of the backend, each an object or None
-    ToolFormat         optional: calls of tools in the model's own format
-    Exporter           optional: renders training rows and writes adapters, without opening the backend
 
-A new backend needs `open` and `generate` only. It knows nothing of debates, scenarios or stores. The engine asks for
-abilities, never for classes.
+A new backend needs `open` and `generate` only; all else is in `backends.abilities`. It knows nothing of debates,
+scenarios or stores.
 """
 
 from __future__ import annotations
@@ -18,31 +12,36 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from backends.objectives import Objective
+from backends.abilities import (
+    AdapterLoader,
+    Embeddings,
+    Exporter,
+    Likelihood,
+    Streaming,
+    Tokenizer,
+    ToolFormat,
+    Trainer,
+)
 from backends.price import FREE, Price
-from backends.training import OnStep, Parallel, Training, TrainSettings
+from backends.sizes import Demand, Memory, WeightBytes
+from backends.training import Parallel, TrainSettings
 from society.core.component import Component
 from society.core.errors import InputError
 from society.core.machine import ProcessFacts
-from society.core.pieces import OnPiece
 from society.core.types import (
-    DEFAULT_THINKING,
-    Adapter,
     ChatMessage,
-    Example,
     GenerateOutput,
     GenerateRequest,
     Sampling,
     TemplateArgs,
     Thinking,
-    ToolSpec,
 )
 
 Ability = Literal["tokenizer", "likelihood", "embeddings", "adapters", "trainer", "choices", "streaming"]
@@ -50,178 +49,6 @@ Count = Callable[..., int]
 """Returns the number of tokens of a prompt; the arguments are those of `Tokenizer.count`."""
 CheckChat = Callable[[Sequence[ChatMessage], Thinking, TemplateArgs], object]
 """Raises `ChatTemplateError` for a chat that the model's chat template refuses."""
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """The sizes that a scenario needs of a backend."""
-
-    tokens: int
-    """Tokens of the longest prompt together with its answer."""
-    requests: int
-    """Maximum number of requests at the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightBytes:
-    """Bytes of one weight of an opened model on a GPU."""
-
-    linear: float = 2
-    """Bytes of a weight of a linear layer, without the output layer."""
-    other: float = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Memory of an opened backend, in bytes."""
-
-    weights: int
-    contexts: int
-    adapters: int
-    buffers: int = 0
-
-    @property
-    def total(self) -> int:
-        """The sum of all parts."""
-        return self.weights + self.contexts + self.adapters + self.buffers
-
-
-class Tokenizer(Protocol):
-    """Counts the tokens of prompts, with the backend's own chat template."""
-
-    def count(
-        self,
-        messages: Sequence[ChatMessage],
-        thinking: Thinking = DEFAULT_THINKING,
-        template_args: TemplateArgs = (),
-    ) -> int:
-        """Return the number of tokens of the prompt with these messages, including the generation prompt.
-
-        `thinking` and `template_args` shape the prompt; see `GenerateRequest`.
-        """
-
-
-@runtime_checkable
-class Decoder(Protocol):
-    """A second protocol of the tokenizer, for backends whose replies have `tokens`."""
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of drawn tokens, without control tokens: the text of the reply, and its stop text if any."""
-
-
-class Likelihood(Protocol):
-    """Computes log-probabilities of given text."""
-
-    async def logprob(
-        self,
-        messages: Sequence[ChatMessage],
-        reply: str,
-        adapter: str | None = None,
-        tokens: Sequence[int] | None = None,
-        thought_tokens: int = 0,
-        thinking: Thinking = DEFAULT_THINKING,
-        template_args: TemplateArgs = (),
-    ) -> tuple[float, int]:
-        """Return the sum of the natural log-probabilities of the tokens of a reply's text, and their number.
-
-        `tokens` are the drawn token ids of the reply, which are scored unchanged, apart from the first
-        `thought_tokens`: the text follows on these. Without `tokens`, the text `reply` is tokenized, and the end of the
-        turn is scored after it. `thinking` and `template_args` shaped the prompt. Raises `BackendError` for ids outside
-        the vocabulary.
-        """
-
-
-class Embeddings(Protocol):
-    """Embeds texts as vectors."""
-
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return one vector per text, all of the same length, not normalized."""
-
-
-class AdapterLoader(Protocol):
-    """Loads trained adapters beside the base weights, each under its content hash."""
-
-    def identify(self, path: Path) -> Adapter:
-        """Return the adapter in a file or folder that a scenario names. Raises `InputError` if there is none."""
-
-    async def load(self, adapter: Adapter) -> None:
-        """Make `adapter.hash` usable in requests. Loading the same hash again does nothing."""
-
-
-class Trainer(Protocol):
-    """Trains an adapter on examples."""
-
-    async def train(
-        self,
-        examples: Sequence[Example],
-        settings: TrainSettings,
-        start: Adapter | None,
-        folder: Path,
-        *,
-        seed: int,
-        on_step: OnStep | None = None,
-        parallel: Parallel | None = None,
-        objective: Objective | None = None,
-    ) -> Training:
-        """Finetune on `examples`, from `start` or the base, and write the adapter into `folder`, atomically.
-
-        `parallel` is given only if the scenario asks for it and `BackendConfig.check_parallel` accepts it. `objective`
-        is given only for preferences, if `BackendConfig.learns_preferences`; with `contrast: pair`, examples alternate:
-        a desired reply, then the undesired one. `on_step` is called in the event loop after every optimizer step.
-        Checkpoints may be kept in `backends.training.checkpoint_of(folder)`, which the caller removes in the end.
-        Raises `TooLongError` if all examples are too long, `InputError` if there is nothing to train on, and
-        `BackendError` if the loss is not finite or memory runs out.
-        """
-
-
-class Streaming(Protocol):
-    """Generates replies in pieces, for those who watch."""
-
-    async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
-        """Answer one request as `generate` does, with the same reply, and call `on_piece` as the reply grows.
-
-        The pieces make up the thought and the text of the reply. All calls come before the return.
-        """
-
-
-class ToolFormat(Protocol):
-    """Offers tools to the model in its own format, which its chat template or its server writes and reads."""
-
-    def supports(self, tools: tuple[ToolSpec, ...]) -> bool:
-        """Return whether the model can be offered these tools.
-
-        Then requests may have `tools`, and messages `calls` and the role `tool`. Replies have `calls`, and their text
-        ends before these.
-        """
-
-
-class Exporter(Protocol):
-    """Renders training rows and writes adapters for other programs, without loading the model for generation."""
-
-    def render(self, example: Example, settings: TrainSettings) -> list[tuple[str, bool]]:
-        """Return the example's tokens as training sees them: the text of each, and whether it is learned.
-
-        Tokens that are no text on their own are joined. Nothing is learned of an example that is too long.
-        """
-
-    def write(self, adapter: Adapter, folder: Path) -> Path | None:
-        """Write the trained adapter into `folder` and, if it is a LoRA, as GGUF beside it. Return the path of the GGUF.
-
-        An adapter that GGUF cannot express has none; the reason is logged. Raises `BackendError` if it belongs to
-        another base.
-        """
-
-    def merge(self, adapter: Adapter, folder: Path) -> Path:
-        """Write base and adapter as one model folder, and return its path."""
-
-    def portable(self, model: str, context: int) -> BackendConfig | None:
-        """Return a backend that runs the GGUF adapters on `model`, or for "" on the GGUF that the base came from.
-
-        None if the base came from no GGUF. `context`: tokens of the longest prompt together with its answer.
-        """
-
-    def check_base(self, model: str) -> None:
-        """Raise `InputError` unless the GGUF file `model` is the base that was trained."""
 
 
 class Backend(ABC):

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from backends.base import Ability, Backend, BackendConfig, Decoder
+from backends.abilities import Decoder
+from backends.base import Ability, Backend, BackendConfig
 from society.core.pieces import Growing, Piece
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling
 

@@ -62,8 +62,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from backends.base import ALL_OPTIONS, Ability, Backend, CheckChat, Exporter, WeightBytes
+from backends.abilities import Exporter
+from backends.base import ALL_OPTIONS, Ability, Backend, CheckChat
 from backends.models.pinned import PinnedModel
+from backends.sizes import WeightBytes
 from backends.training import Parallel, TrainSettings
 from society.core.errors import FieldError, InputError, located
 from society.core.paths import HubModel

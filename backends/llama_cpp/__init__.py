@@ -14,6 +14,7 @@ native.py      the only file that calls the library: model, context, adapters
 probe.py       loads a model file in a child process first, in case llama.cpp crashes on it
 lora.py        checks that a GGUF adapter fits a model
 cache.py       slots, and the cache of computed prompt prefixes
+memories.py    what slots know of a prompt: reuse, copies, cuts, parking
 jobs.py        one request: its prompt and its result so far
 threads.py     the number of threads, adapted to other load
 scheduler.py   a worker thread with continuous batching

@@ -30,7 +30,7 @@ class Slot:
     stable: int = 0
     job: Job | None = None
     state: NDArray[np.uint8] | None = None
-    """The memory of a parked slot, whose place in the context is used by a filler; see `Scheduler`."""
+    """The memory of a parked slot, whose place in the context is used by a filler; see `Memories`."""
     shortest: int = 0
     """The shortest prefix, apart from none, that the memory can be cut to."""
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from backends.base import ALL_OPTIONS, Ability, Backend, CheckChat, Count, Demand, Memory
+from backends.base import ALL_OPTIONS, Ability, Backend, CheckChat, Count
 from backends.models.pinned import PinnedModel
+from backends.sizes import Demand, Memory
 from society.core.errors import InputError, located
 from society.core.paths import ModelPath
 from society.core.types import TemplateArgs, Thinking

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.base import Count, Demand
+from backends.base import Count
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.header import read_model
 from backends.llama_cpp.sizes import STEP, Sizes, find_memory, find_sizes, free_memory, round_up
 from backends.models.find import find_model
 from backends.models.gguf_file import GGUFInfo
+from backends.sizes import Demand
 from society.core.errors import InputError
 from society.core.types import DEFAULT_THINKING, ChatMessage, TemplateArgs, Thinking
 

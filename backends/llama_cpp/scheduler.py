@@ -11,11 +11,6 @@ adapter should be few, since each takes some milliseconds: an adapter stays acti
 With `reproducible`, a result depends only on its request. Prompts are computed in chunks that end at fixed positions,
 and only whole chunks or whole prompts are reused. Every batch of replies has exactly `BLOCK` rows; free rows hold a
 token, the filler, that is removed afterwards. No batch is a single token.
-
-From a recurrent state, no token can be removed. From a restored memory of sliding attention, none of the first tokens
-can. Such memories are reused as a whole or not at all, so a copy of each prompt's memory is cached; copies of sliding
-attention from slot to slot can be cut. A slot in progress with a recurrent state whose place a filler needs is parked:
-its memory is saved, and restored before its next token.
 """
 
 from __future__ import annotations
@@ -30,10 +25,10 @@ from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backends.llama_cpp.cache import CachedPrefix, PrefixCache, Slot, common_prefix
+from backends.llama_cpp.cache import Slot
 from backends.llama_cpp.jobs import Generation, Job, Scoring
+from backends.llama_cpp.memories import Memories, position
 from backends.llama_cpp.native import Context, Model, Tokens
 from backends.llama_cpp.sampling import log_probabilities
 from backends.llama_cpp.sizes import BLOCK, CHUNK, LARGEST_BATCH
@@ -43,8 +38,6 @@ log = logging.getLogger(__name__)
 
 ADAPTER_STEPS = 8
 """Number of steps that an adapter stays active while others wait."""
-MIN_REUSE = 8
-"""Minimum number of known tokens that are copied or cached."""
 
 
 class Scheduler:
@@ -56,7 +49,7 @@ class Scheduler:
         self._model, self._context = model, context
         self._reproducible = reproducible
         self._slots = [Slot(index, np.zeros(length, np.int32)) for index in range(slots)]
-        self._prefixes = PrefixCache(cache_bytes)
+        self._memories = Memories(model, context, self._slots, cache_bytes, reproducible)
         self._adapters: dict[str | None, Any] = {None: None}
         self._waiting: list[Job] = []
         self._done: list[tuple[Job, Any]] = []
@@ -189,9 +182,9 @@ class Scheduler:
     def _start(self, job: Job) -> None:
         slot = self._free_slot(job.adapter)
         slot.job = job
-        self._resume(slot)
+        self._memories.resume(slot)
         self._switch(job.adapter)
-        job.cached = self._reuse(slot, job.adapter, job.prompt[:-1])
+        job.cached = self._memories.reuse(slot, job.adapter, job.prompt[:-1])
         self._prefill(slot, job.prompt[:-1])
         if isinstance(job, Scoring):
             self._score(slot, job)
@@ -206,95 +199,14 @@ class Scheduler:
         start = used.index(adapter or "") * len(self._slots) // len(used)
         return lambda slot: (slot.index - start) % len(self._slots)
 
-    def _reuse(self, slot: Slot, adapter: str | None, prompt: Tokens) -> int:
-        """Put the longest known prefix of `prompt` into `slot`. Return its length in tokens."""
-        sources: list[Slot | CachedPrefix] = [slot, *self._slots, *self._prefixes]
-        usable = [
-            (self._usable(source, prompt, slot) if source.adapter == adapter else 0, source) for source in sources
-        ]
-        length, source = max(usable, key=lambda pair: pair[0])
-        if length < MIN_REUSE:
-            length = 0
-        if source is not slot or slot.length - length >= MIN_REUSE:
-            self._keep(slot)
-        if length and source is not slot:
-            length = self._copy(source, slot, length)
-        self._cut(slot, length)
-        slot.adapter = adapter
-        return slot.length
-
-    def _usable(self, source: Slot | CachedPrefix, prompt: Tokens, slot: Slot) -> int:
-        """Return the number of tokens of `prompt` that need not be computed in `slot`, given `source`."""
-        length = common_prefix(source.known, prompt)
-        if isinstance(source, Slot) and source is not slot and self._copies_windows(source):
-            length = min(length, len(prompt) - 1)  # a copy between slots is made by the next batch
-        if self._reproducible and not length == len(prompt) == source.stable:
-            length = min(length, source.stable)
-            length -= length % CHUNK
-        return length if length >= self._cuttable(source) else 0
-
-    def _cuttable(self, source: Slot | CachedPrefix) -> int:
-        """Return the shortest prefix that the memory of `source`, or its copy in another slot, can be cut to."""
-        if isinstance(source, CachedPrefix) or not self._model.is_recurrent:
-            return source.shortest
-        return source.length
-
-    def _shortest(self, length: int) -> int:
-        """Return the shortest prefix that a restored memory of `length` tokens can be cut to."""
-        return length if self._model.is_recurrent or 0 < self._model.window < length else 0
-
-    def _keep(self, slot: Slot) -> None:
-        """Add a copy of the memory of `slot` to the prefix cache."""
-        if slot.length >= MIN_REUSE and self._prefixes.room:
-            known = slot.known.copy()
-            shortest = max(slot.shortest, self._shortest(slot.length))
-            self._prefixes.put(CachedPrefix(slot.adapter, known, slot.stable, self._memory(slot), shortest))
-
-    def _memory(self, source: Slot | CachedPrefix) -> NDArray[np.uint8]:
-        """Return the memory of a slot or a cached prefix."""
-        if source.state is None:
-            return self._context.save(source.index)
-        return source.state
-
-    def _copy(self, source: Slot | CachedPrefix, slot: Slot, length: int) -> int:
-        """Copy the memory of `source` into `slot`. Return `length`, or 0 if the model's memory does not allow it."""
-        if isinstance(source, CachedPrefix):
-            self._prefixes.touch(source)
-        elif self._copies_windows(source):
-            self._context.copy(source.index, slot.index)
-            self._take(slot, source, source.shortest)
-            return length
-        state, slot.length = self._memory(source), 0
-        if not self._context.restore(slot.index, state):
-            return 0
-        self._take(slot, source, self._shortest(len(source.known)))
-        return length
-
-    def _copies_windows(self, source: Slot) -> bool:
-        """Return whether a copy of a slot must keep what sliding attention has passed, so that it can be cut."""
-        return not self._model.is_recurrent and 0 < self._model.window < source.length
-
-    def _take(self, slot: Slot, source: Slot | CachedPrefix, shortest: int) -> None:
-        """Record that the memory of `slot` is that of `source`."""
-        slot.length = 0
-        slot.append(source.known, len(source.known))
-        slot.stable, slot.shortest = source.stable, shortest
-
-    def _cut(self, slot: Slot, length: int) -> None:
-        """Remove all but the first `length` tokens, or all if the model's memory cannot remove a part."""
-        if length < slot.length and not self._context.cut(slot.index, length):
-            self._context.cut(slot.index, length := 0)
-        slot.truncate(length)
-        slot.shortest = min(slot.shortest, length)
-
     def _prefill(self, slot: Slot, prompt: Tokens) -> None:
         """Compute the rest of a prompt."""
         while slot.length < len(prompt):
             end = min(self._chunk_end(slot.length), len(prompt))
             self._compute(slot, prompt[slot.length : end], wanted=False)
         slot.stable = slot.length
-        if self._shortest(slot.length):
-            self._keep(slot)
+        if self._memories.shortest(slot.length):
+            self._memories.keep(slot)
 
     def _chunk_end(self, start: int) -> int:
         return start - start % CHUNK + CHUNK if self._reproducible else start + LARGEST_BATCH
@@ -317,13 +229,13 @@ class Scheduler:
         """
         neighbours = [other for other in self._slots if abs(other.index - slot.index) == 1]
         other = min(neighbours, key=lambda other: other.job is not None)
-        self._park(other)
+        self._memories.park(other)
         pair = sorted((slot, other), key=lambda one: one.index)
-        positions, rows = [_position(one) for one in pair], [one.index for one in pair]
+        positions, rows = [position(one) for one in pair], [one.index for one in pair]
         mine = [one is slot for one in pair]
         logits = self._context.decode(np.where(mine, token, 0), positions, rows, np.logical_and(mine, wanted))
         slot.append(token, 1)
-        self._remove_last(other)
+        self._memories.remove_last(other)
         return logits
 
     def _score(self, slot: Slot, job: Scoring) -> None:
@@ -372,11 +284,11 @@ class Scheduler:
         gap = min((slot for slot in self._slots if not slot.job), key=rank, default=last)
         if self._waiting or rank(gap) >= rank(last):
             return slots
-        self._keep(gap)
-        if not self._copy(last, gap, last.length):
+        self._memories.keep(gap)
+        if not self._memories.copy(last, gap, last.length):
             return slots
         gap.adapter, gap.job, last.job = last.adapter, last.job, None
-        self._cut(last, 0)
+        self._memories.cut(last, 0)
         slots[:] = sorted(
             (slot for slot in self._slots if slot.job and slot.job.adapter == adapter), key=lambda s: s.index
         )
@@ -386,9 +298,9 @@ class Scheduler:
         """Compute one token for every row, and draw the next token of active slots. Tokens of others are removed."""
         jobs = {slot.index: slot.job for slot in active}
         for slot in rows:
-            (self._resume if slot.index in jobs else self._park)(slot)
+            (self._memories.resume if slot.index in jobs else self._memories.park)(slot)
         tokens = [job.next if isinstance(job := jobs.get(slot.index), Generation) else 0 for slot in rows]
-        positions = [_position(slot) for slot in rows]
+        positions = [position(slot) for slot in rows]
         # In reproducible mode all rows need logits: the shape of a batch includes that of its logits.
         wanted = [self._reproducible or slot.index in jobs for slot in rows]
         logits = self._context.decode(tokens, positions, [slot.index for slot in rows], wanted)
@@ -396,30 +308,11 @@ class Scheduler:
             if slot.index in jobs:
                 slot.append(token, 1)
             else:
-                self._remove_last(slot)
+                self._memories.remove_last(slot)
         computed = (slot for slot, is_wanted in zip(rows, wanted, strict=True) if is_wanted)
         for row, slot in zip(logits, computed, strict=True):
             if slot.index in jobs:
                 self._draw(slot, row)
-
-    def _park(self, slot: Slot) -> None:
-        """Save the memory of a slot in progress and empty its place, if a filler there could not be removed."""
-        if self._model.is_recurrent and slot.job and slot.state is None:
-            slot.state = self._context.save(slot.index)
-            self._context.cut(slot.index, 0)
-
-    def _resume(self, slot: Slot) -> None:
-        """Restore the memory of a parked slot. Raises `BackendError` if llama.cpp cannot read what it saved."""
-        if slot.state is not None:
-            if not self._context.restore(slot.index, slot.state):
-                raise BackendError("llama.cpp could not restore the memory of a slot.", "Set reproducible: false.")
-            slot.state = None
-
-    def _remove_last(self, slot: Slot) -> None:
-        """Remove a filler; from a recurrent state, only together with all other tokens."""
-        if not self._context.cut(slot.index, _position(slot)):
-            self._context.cut(slot.index, 0)
-            slot.truncate(0)
 
     def _draw(self, slot: Slot, logits: Any) -> None:
         if isinstance(slot.job, Generation) and slot.job.advance(logits, self._model.vocabulary):
@@ -429,11 +322,6 @@ class Scheduler:
         if slot.job:
             self._done.append((slot.job, slot.job.result()))
             slot.job = None
-
-
-def _position(slot: Slot) -> int:
-    """Return the position of the next token in the place of a slot."""
-    return slot.length if slot.state is None else 0
 
 
 def _resolve(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.base import Memory
 from backends.llama_cpp.cache_sizes import count_cache_bytes
 from backends.llama_cpp.config import LlamaCpp
 from backends.llama_cpp.convert import weights_size
 from backends.models.gguf_file import GGUFInfo
+from backends.sizes import Memory
 
 DEFAULT_CONTEXT = 2048
 """Tokens of a slot without a scenario."""

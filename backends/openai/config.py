@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count, Demand
+from backends.base import ALL_OPTIONS, Ability, Backend, BackendConfig, Count
 from backends.openai.keys import is_local, origin
 from backends.price import Price
+from backends.sizes import Demand
 
 _HOST = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]+)?|[A-Za-z0-9_.-]+(:[0-9]+)?")
 

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from backends.base import Count, Demand
+from backends.base import Count
 from backends.openai.client import Client
 from backends.openai.config import OpenAI
 from backends.openai.dialects import LLAMA_CPP, OLLAMA, VLLM
 from backends.openai.opening import look
 from backends.openai.served import Served
 from backends.openai.wire import Answer, Tokens
+from backends.sizes import Demand
 from society.core.errors import BackendError, InputError, SocietyError
 from society.core.types import ChatMessage
 

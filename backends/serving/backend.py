@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from backends.base import AdapterLoader, Backend
+from backends.abilities import AdapterLoader
+from backends.base import Backend
 from backends.hf.adapters import check_contents, check_path, hash_adapter, is_lora
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backends.base import Trainer
+from backends.abilities import Trainer
 from backends.hf import HuggingFace
 from backends.hf.backend import HuggingFaceBackend
 from backends.hf.trainer import HubTrainer, sharded_trainer

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from backends.base import Backend, Trainer
+from backends.abilities import Trainer
+from backends.base import Backend
 from society.core.errors import InputError
 from society.core.types import (
     DEFAULT_THINKING,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from backends.base import BackendConfig, Count, Demand
+from backends.base import BackendConfig, Count
+from backends.sizes import Demand
 from society.core.types import ChatMessage, Item
 from society.planning.chats import check_chats
 from society.planning.dry_run import dry_run, rough_count

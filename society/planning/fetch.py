@@ -39,7 +39,7 @@ def fetch(scenario: Scenario) -> Iterator[Fetched]:
 
 def _list_needs(society: Society) -> Iterator[tuple[str, Callable[[], str]]]:
     scenario = society.scenario
-    for name in dict.fromkeys(plan.backend for plan in society.plans.values()):
+    for name in society.used_backends:
         yield f"backends.{name}", partial(_fetch_model, scenario.backends[name], name)
     for place, task in scenario.tasks.items():
         yield place, partial(_fetch_questions, task, scenario.seed)

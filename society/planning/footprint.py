@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backends.base import WeightBytes
+from backends.sizes import WeightBytes
 from backends.training import LOGITS, TrainSettings
 
 PEAK, HBM = 989e12, 80e9

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
-from backends.base import Backend, Count, Memory
+from backends.base import Backend, Count
 from backends.price import FREE
+from backends.sizes import Memory
 from society.core.blocking import run_blocking
 from society.core.types import Item, Turn, Usage
 from society.planning.demand import fit_backends, longest

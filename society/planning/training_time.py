@@ -10,7 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from backends.base import Backend, Tokenizer, Trainer
+from backends.abilities import Tokenizer, Trainer
+from backends.base import Backend
 from society.core.types import ChatMessage, Example, TurnId
 from society.planning.training import most_tokens
 from society.scenario.expand import Society

@@ -282,6 +282,11 @@ class Society:
         return found
 
     @property
+    def used_backends(self) -> list[str]:
+        """Names of the backends of all turns."""
+        return list(dict.fromkeys(plan.backend for plan in self.plans.values()))
+
+    @property
     def thinkers(self) -> list[AgentPlan]:
         """One agent for each backend and each way to think that its agents set, with each length of a reply."""
         found: dict[tuple[str, Thinking, TemplateArgs, int], AgentPlan] = {}

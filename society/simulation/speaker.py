@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from backends.base import Decoder
+from backends.abilities import Decoder
 from society.answers.confidence import stated_confidence
 from society.core.errors import (
     BackendError,
@@ -46,7 +46,8 @@ from society.simulation.conversation import Conversation
 from society.simulation.outages import Availability, OnOutage, ignore
 
 if TYPE_CHECKING:
-    from backends.base import Backend, Tokenizer
+    from backends.abilities import Tokenizer
+    from backends.base import Backend
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from society.training.learners import Learner, backend_of, learners
 from society.training.selection import after_prompt, make_example
 
 if TYPE_CHECKING:
-    from backends.base import Exporter
+    from backends.abilities import Exporter
 
 Places = dict[tuple[str, str], str]
 """The path of an agent's adapter in a phase, by phase and agent."""

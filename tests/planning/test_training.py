@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.base import WeightBytes
 from backends.hf import HuggingFace
+from backends.sizes import WeightBytes
 from backends.training import Parallel, TrainSettings
 from society.cli import main
 from society.planning.footprint import TIED, UNTIED, estimate, generation_memory, read_sizes

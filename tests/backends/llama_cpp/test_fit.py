@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from backends.base import Demand
 from backends.llama_cpp import LlamaCpp, convert, fit
 from backends.llama_cpp.fit import _what_fits
 from backends.llama_cpp.sizes import STEP, Sizes, find_sizes
 from backends.models.gguf_file import GGUFInfo
+from backends.sizes import Demand
 from society.core.errors import InputError
 from society.core.types import ChatMessage
 from society.planning.demand import find_demand, fit_backends

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backends.base import Backend, BackendConfig, Demand
+from backends.base import Backend, BackendConfig
 from backends.contract import BackendContract
 from backends.contract_tools import ask, run
 from backends.llama_cpp import LlamaCpp
@@ -21,6 +21,7 @@ from backends.openai.choices import json_schema, read_choice
 from backends.openai.client import Client
 from backends.openai.counting import Counter
 from backends.openai.served import Served
+from backends.sizes import Demand
 from society.core.errors import ContextOverflowError, InputError
 from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest, Sampling
 from society.runs.run import Run
