@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,9 @@ from society.cli.options import json_option
 
 if TYPE_CHECKING:
     from society.runs.status import RunStatus
+
+POLL = 1.0
+"""Seconds between two looks at a run whose state is unclear."""
 
 
 @click.command("status")
@@ -23,14 +28,22 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0),
     help="Minutes without a turn or an optimizer step after which a run counts as stuck.",
 )
+@click.option(
+    "--wait",
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="Maximum time to watch runs of machines whose clock may differ. Otherwise their state is unclear.",
+)
 @click.option("--calls", is_flag=True, help="Also list the calls that worked on each run: times, machines, versions.")
 @json_option
-def command(folders: tuple[Path, ...], stuck_after: float, calls: bool, as_json: bool) -> int:
+def command(folders: tuple[Path, ...], stuck_after: float, wait: float, calls: bool, as_json: bool) -> int:
     """Show who works on runs, how far they are, and which are stuck.
 
     RUN may also be a folder with several runs, and is runs/ by default; other folders in it are left out. The exit
-    status is 1 if a run is stuck, was killed, ended with an error, waited too long for a server, or cannot be read. It
-    is 0 for runs that go on, are finished, were interrupted, or reached a limit.
+    status is 1 if a run is stuck, was killed, ended with an error, waited too long for a server, is unclear, or cannot
+    be read. It is 0 for runs that go on, are finished, were interrupted, or reached a limit.
 
     \b
     society status runs
@@ -41,17 +54,17 @@ def command(folders: tuple[Path, ...], stuck_after: float, calls: bool, as_json:
     from society.runs.state import RunState
     from society.runs.status import find_runs, read_status
 
-    rows = []
+    paths: list[Path] = []
     for folder in folders or (Path("runs"),):
         try:
-            paths = find_runs(folder)
+            paths += find_runs(folder)
         except RunFolderError:
             if len(folders) < 2:
                 raise
-            paths = [folder]
-        rows += [read_status(path, str(path), 60 * stuck_after) for path in paths]
-    if not rows:
+            paths.append(folder)
+    if not paths:
         raise InputError("There is no run in these folders.", "Name a folder with runs.")
+    rows = _watch(partial(read_status, stuck_after=60 * stuck_after), paths, wait)
     if as_json:
         import json
         from dataclasses import asdict
@@ -61,6 +74,25 @@ def command(folders: tuple[Path, ...], stuck_after: float, calls: bool, as_json:
         _print(rows, folders[0] if len(folders) == 1 else Path(), calls)
     fine = (*(state for state in RunState if state.is_live or state.is_over), RunState.INTERRUPTED, RunState.LIMITED)
     return int(any(row.stuck or row.state not in fine for row in rows))
+
+
+def _watch(read: Callable[[Path], RunStatus], paths: list[Path], wait: float) -> list[RunStatus]:
+    """Return the states of runs. Those that are unclear are read again until they are clear, for `wait` seconds."""
+    import time
+
+    from society.core.plain import count
+    from society.runs.state import RunState
+
+    rows, end = [read(path) for path in paths], time.monotonic() + wait
+    unclear = [number for number, row in enumerate(rows) if row.state == RunState.UNCLEAR]
+    if unclear and wait:
+        click.echo(f"Watching {count(len(unclear), 'run')}, as clocks may differ. --wait 0 leaves this out.", err=True)
+    while unclear and time.monotonic() < end:
+        time.sleep(min(POLL, max(0.0, end - time.monotonic())))
+        for number in unclear:
+            rows[number] = read(paths[number])
+        unclear = [number for number in unclear if rows[number].state == RunState.UNCLEAR]
+    return rows
 
 
 def _print(rows: list[RunStatus], folder: Path, calls: bool) -> None:

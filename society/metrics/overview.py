@@ -180,7 +180,7 @@ def read_overview(run: Run) -> Overview:
     summaries = {iteration: summarize(society, records) for iteration, records in found.items()}
     iterations = run_iterations(run, records) if scenario.train is not None else []
     unfinished = describe_unfinished(run, max(found, default=0), len(last))
-    running = bool(unfinished) and is_running(run.folder)
+    running = bool(unfinished and is_running(run.folder))
     deleted = count_forgotten(run.meta())
     questions, metrics = len(by_question(last)), report_metrics(society, last)
     several, session = len(society.voters) > 1, next(reversed(run.sessions()), None)

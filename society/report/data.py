@@ -114,7 +114,7 @@ def _read(run: Run, name: str) -> RunData:
         measured=read_diversity(run),
         expected=count_expected(run),
         turns=run.count_turns(),
-        running=is_running(run.folder),
+        running=bool(is_running(run.folder)),
         folder=run.folder.resolve().name,
     )
 

@@ -13,8 +13,10 @@ from society.metrics.accuracy import share_true
 from society.metrics.overview import describe_unfinished
 from society.report.rows import Json
 from society.runs.locking import is_running
-from society.runs.places import STORE, find_folders, find_store
+from society.runs.places import STORE, find_folders, find_store, is_run
 from society.runs.run import Run
+from society.runs.state import RunState
+from society.runs.status import RunStatus, is_known, read_status
 from society.store import Store
 
 MOST_FOLDERS = 2000
@@ -24,6 +26,8 @@ MOST_FOLDERS = 2000
 @dataclass(frozen=True)
 class ListedRun:
     """One folder. `state` is "running", "finished", "interrupted" or "not readable", for the `reason`.
+
+    A run that has no store yet has a `RunState`, and so has one of which it is unclear whether a process works on it.
 
     `accuracy`, `low` and `high` are those of the last evaluated iteration, None without true answers. `part` is the
     finished part of an unfinished run. Turns, tokens and seconds are those of the whole run, training included.
@@ -73,13 +77,23 @@ def _read(path: Path, name: str) -> ListedRun:
     try:
         return _read_run(Run(path), name, changed)
     except SocietyError as error:
+        if is_known(path) and not is_run(path):
+            status = read_status(path, name)
+            return ListedRun(name, status.state, _describe_start(status), changed=changed)
         return ListedRun(name, "not readable", " ".join(f"{error}".split()), changed=changed)
+
+
+def _describe_start(status: RunStatus) -> str:
+    """Return who works on a run that has no store yet, and the reason of its state."""
+    meaning = RunState.STARTING.meaning if status.state == RunState.STARTING else ""
+    holder = f"Process {status.pid} on {status.host}." if status.host else ""
+    return " ".join(part for part in (holder, status.reason or meaning) if part)
 
 
 def _read_run(run: Run, name: str, changed: float) -> ListedRun:
     running = is_running(run.folder)
+    state = {True: "running", False: "interrupted", None: "unclear"}[running]
     if "scenario" not in run.meta():
-        state = "running" if running else "interrupted"
         return ListedRun(name, state, "It has not begun to debate.", changed=changed)
     results = [row for row in run.results() if row.split == "evaluation"]
     last = max((row.iteration for row in results), default=0)
@@ -89,7 +103,6 @@ def _read_run(run: Run, name: str, changed: float) -> ListedRun:
     accuracy = share_true(((row.item, row.question), [row.correct]) for row in scored)
     with Store(find_store(run.folder), read_only=True) as store:
         turns, tokens, seconds = store.totals()
-    state = "running" if running else "interrupted"
     return ListedRun(
         name=name,
         state=state if part else "finished",

@@ -187,7 +187,7 @@ class _Work:
                 return [leader]
             if leader.folder in self.errors:
                 return []
-            if not is_running(leader.folder):
+            if is_running(leader.folder) is False:  # None: it becomes clear within moments
                 if await self._play(leader, [], executor):
                     return [leader]
                 if not isinstance(self.errors[leader.folder], FolderInUseError):

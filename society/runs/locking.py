@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from society.core.blocking import run_blocking
 from society.core.errors import RunFolderError
-from society.runs.lease import PATIENCE, Found, Holder, find_lease, in_use, is_of_this_machine, wait_until_free
+from society.runs.lease import Found, Holder, find_lease, in_use, is_of_this_machine, wait_until_free
+from society.runs.signs import read_sign
 
 LOCK = ".lock"
 LOCK_TIMEOUT = 0.5
@@ -21,11 +22,11 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of a file system that offers no locks."""
 
 
-def is_running(folder: Path) -> bool:
-    """Return whether a process of any machine is working on the run in this folder; False if unknown.
+def is_running(folder: Path) -> bool | None:
+    """Return whether a process of any machine is working on the run in this folder.
 
-    Nothing is written. Where the lock cannot tell, the lease does: its holder works if the file is younger than
-    `PATIENCE`, by the clock of this machine.
+    Nothing is written. Where the lock cannot tell, the lease does. None if only a later call can tell, as the
+    clocks of machines may differ: see `society.runs.signs`.
     """
     locked = _is_locked(folder)
     if locked:
@@ -34,9 +35,9 @@ def is_running(folder: Path) -> bool:
         found = find_lease(folder)
     except RunFolderError:  # it is a link or a device
         return False
-    if found is None or not found.open or found.age > PATIENCE:
+    if found is None or not found.open or (locked is False and is_of_this_machine(folder, found)):
         return False
-    return not (locked is False and is_of_this_machine(folder, found))
+    return read_sign(folder, found).works
 
 
 def require_idle(folder: Path) -> None:

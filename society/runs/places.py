@@ -32,6 +32,10 @@ def find_store(folder: Path) -> Path:
     if found and found.open and found.lease and (live := local_store(found.lease.token, STORE)).is_file():
         return live
     if not path.is_file():
+        if _exists(path.with_name(LOCK)):
+            raise RunFolderError(
+                f"The run in {folder} has stored nothing yet.", f"See who works on it: society status {folder}"
+            )
         raise RunFolderError(f"{folder} holds no run (it has no {STORE}).", "Name the folder of a run.")
     return path
 
@@ -65,15 +69,15 @@ def find_folders(folder: Path, depth: int = 1) -> Iterator[Path]:
     for path in entries:
         if path.name.startswith("."):
             continue
-        inner = [] if is_run(path) or depth == DEEPEST else list(_find_runs(path, depth + 1))
+        inner = [] if has_begun(path) or depth == DEEPEST else list(_find_runs(path, depth + 1))
         yield from inner or [path]
 
 
 def _find_runs(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield the folders below one that is no run, if a run is among them; a folder that cannot be read has none."""
+    """Yield the folders below one that is no run, if one has begun there; a folder that cannot be read has none."""
     try:
         found = list(find_folders(folder, depth))
     except RunFolderError:
         return
-    if any(map(is_run, found)):
+    if any(map(has_begun, found)):
         yield from found

@@ -32,6 +32,7 @@ class RunState(StrEnum):
     LIMITED = "limit reached"
     INTERRUPTED = "interrupted"
     KILLED = "killed"
+    UNCLEAR = "unclear"
 
     @property
     def status(self) -> int | None:
@@ -72,6 +73,7 @@ MEANINGS: Mapping[RunState, tuple[int | None, str]] = {
         None,
         "The process ended without storing a state: SIGKILL, a power cut, a crash, a disk that stayed full.",
     ),
+    RunState.UNCLEAR: (None, "The clocks of machines may differ. A look of 20 seconds tells whether the run goes on."),
 }
 """Exit status and meaning of each state."""
 
@@ -114,7 +116,8 @@ def read_sessions(meta: Mapping[str, str]) -> list[Session]:
     """
     found = [{name: value for name, value in one.items() if name in _NAMES} for one in read_list(meta, SESSIONS)]
     states = [one.pop("state", "") for one in found]
-    if unknown := [state for state in states if state not in list(RunState)]:
+    stored = [state for state in RunState if state != RunState.UNCLEAR]
+    if unknown := [state for state in states if state not in stored]:
         raise RunFolderError(f"The store has a run in the state {unknown[0]!r:.40}.", "Update society, or remove it.")
     return [Session(RunState(state), **one) for state, one in zip(states, found, strict=True)]
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from society.core.errors import RunFolderError, SocietyError
-from society.core.plain import count, duration, natural_order
+from society.core.plain import count, natural_order
 from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, check_folder, own_file, read_json, read_object
-from society.runs.lease import PATIENCE, Found, find_lease
+from society.runs.lease import Found, find_lease
 from society.runs.locking import is_running
 from society.runs.places import FILES, STORE, find_folders, find_store, has_begun, is_run
+from society.runs.signs import Sign, read_sign
 from society.runs.state import RunState, Session, read_sessions
 from society.store import Store
 
@@ -85,11 +86,12 @@ def find_runs(folder: Path) -> list[Path]:
     """
     if has_begun(folder):
         return [folder]
-    inner = (path for path in find_folders(folder) if not os.access(path, os.R_OK | os.X_OK) or _is_known(path))
+    inner = (path for path in find_folders(folder) if not os.access(path, os.R_OK | os.X_OK) or is_known(path))
     return sorted(inner, key=lambda path: natural_order(str(path)))
 
 
-def _is_known(folder: Path) -> bool:
+def is_known(folder: Path) -> bool:
+    """Return whether a folder holds a run, or the error of one that did not begin."""
     return has_begun(folder) or has_error(folder)
 
 
@@ -108,12 +110,13 @@ def read_status(folder: Path, name: str = "", stuck_after: float = STUCK) -> Run
 def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
     check_folder(folder, FILES)
     found, running = find_lease(folder), is_running(folder)
+    sign = read_sign(folder, found) if found else None
     try:
         store_path = find_store(folder)
     except RunFolderError:
         if is_run(folder) or not has_begun(folder):
             raise
-        return _describe_start(name, found, running)
+        return _describe_start(name, found, sign, running)
     with Store(store_path, read_only=True, whole=False) as store:
         meta = store.meta()
         turns, failed = store.count(), store.count("status = 'failed'")
@@ -125,14 +128,19 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
     sessions = read_sessions(meta)
     session = sessions[-1] if sessions else Session(_guess(running, failed, done, planned, iteration, iterations))
     state = RunState.KILLED if session.state.is_live and not running else session.state
-    if running and not state.is_live:
+    if running is None:
+        state = RunState.UNCLEAR
+    elif running and not state.is_live:
         state = RunState.RUNNING  # a process has just begun, and has not stored so yet
-    quiet, silent = _measure_quiet(found, store_path, running)
-    holder = found.lease if found and running else None
+    silent = bool(running) and sign is not None and sign.works is False
+    quiet = _measure_quiet(found, sign, store_path) if running else _measure_age(store_path)
+    holder = found.lease if found and running is not False else None
+    reason = SILENT if silent else _describe_sign(found, sign, running)
+    reason = reason if running is None else session.reason or reason
     return RunStatus(
         run=name,
         state=state,
-        reason=session.reason or (SILENT if silent else _compare_clocks(found)),
+        reason=reason,
         host=holder.host if holder else session.host,
         pid=str(holder.pid) if holder else session.pid,
         started=session.started,
@@ -150,20 +158,30 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
     )
 
 
-def _describe_start(name: str, found: Found | None, running: bool) -> RunStatus:
+def _describe_start(name: str, found: Found | None, sign: Sign | None, running: bool | None) -> RunStatus:
     """Return the state of a run that has no store yet."""
     lease = found.lease if found else None
     host, pid = (lease.host, str(lease.pid)) if lease else ("", "")
+    reason = _describe_sign(found, sign, running)
+    if running is None:
+        return RunStatus(name, RunState.UNCLEAR, reason, host, pid)
     if running:
-        silent = found is not None and found.age > PATIENCE
-        return RunStatus(name, RunState.STARTING, SILENT if silent else "", host, pid, stuck=silent)
+        silent = sign is not None and sign.works is False
+        return RunStatus(name, RunState.STARTING, SILENT if silent else reason, host, pid, stuck=silent)
     state = RunState.INTERRUPTED if lease and lease.ended else RunState.KILLED
     return RunStatus(
         name, state, "It ended while it was loading. Start it with --resume (Python: resume=True).", host, pid
     )
 
 
-def _guess(running: bool, failed: int, done: int, planned: int, iteration: int, iterations: int) -> RunState:
+def _describe_sign(found: Found | None, sign: Sign | None, running: bool | None) -> str:
+    """Return a note on clocks that differ, or on a process that may have ended; "" for neither."""
+    if found is None or sign is None or (running and sign.works is None and sign.ahead < 0):
+        return ""  # the lock shows that it works, and its lease may be old for two reasons
+    return sign.describe(found.lease or "its process")
+
+
+def _guess(running: bool | None, failed: int, done: int, planned: int, iteration: int, iterations: int) -> RunState:
     """Return the state of a run of a version that stored none."""
     if running:
         return RunState.RUNNING
@@ -172,22 +190,17 @@ def _guess(running: bool, failed: int, done: int, planned: int, iteration: int, 
     return RunState.FAILED_TURNS if failed else RunState.FINISHED
 
 
-def _measure_quiet(found: Found | None, store: Path, running: bool) -> tuple[float | None, bool]:
-    """Return the seconds since the run last made progress, and whether its process has stopped to give signs of life.
+def _measure_quiet(found: Found | None, sign: Sign | None, store: Path) -> float | None:
+    """Return the seconds since a run that goes on last made progress, which the holder of a lease measures itself."""
+    if found is None or found.lease is None:
+        return _measure_age(store)
+    return found.lease.quiet + (sign.age or 0.0 if sign else 0.0)
 
-    The holder of a lease measures the time itself. Otherwise the time of the last change of the store counts.
-    """
-    if running and found is not None and found.lease is not None:
-        return found.lease.quiet + max(0.0, found.age), found.age > PATIENCE
+
+def _measure_age(store: Path) -> float | None:
+    """Return the seconds since the last change of a store, by the clock of this machine."""
     changed = [path.stat().st_mtime for end in ("", "-wal") if (path := store.with_name(STORE + end)).exists()]
-    return (max(0.0, time.time() - max(changed)) if changed else None), False
-
-
-def _compare_clocks(found: Found | None) -> str:
-    """Return a note on clocks that differ: a lease cannot have been written in the future."""
-    if found is None or found.age > -PATIENCE:
-        return ""
-    return f"The clock of this machine is {duration(-found.age)} behind that of the run's machine or disk."
+    return max(0.0, time.time() - max(changed)) if changed else None
 
 
 def _count_questions(folder: Path) -> int:

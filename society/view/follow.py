@@ -59,7 +59,7 @@ class Follower:
         self._iterations: list[IterationScore] = []
         self._conclusions: Json = {"findings": [], "figures": []}
         self._stale, self._due = False, 0.0
-        self._folder, self._running = folder, is_running(folder)
+        self._folder, self._running = folder, bool(is_running(folder))
         self._training = TrainingProgress(self._society)
         self._speed = Speed()
         self._lock = Lock()
@@ -162,7 +162,7 @@ class Follower:
         found = [*map(self._add_turn, turns), *map(self._add_result, evaluated)]
         changed = dict.fromkeys(debate for debate in found if debate is not None)
         self._cursor = position
-        before, self._running = self._running, is_running(self._folder)
+        before, self._running = self._running, bool(is_running(self._folder))
         if trained or before != self._running:
             self._stale = True
             self._version += 1

@@ -10,7 +10,7 @@ from threading import Lock
 from society.core.errors import RunFolderError
 from society.report.rows import Json
 from society.report.run_list import ListedRun, RunList, describe_list
-from society.runs.places import find_store, is_run
+from society.runs.places import find_store, has_begun
 from society.view.follow import Follower
 
 MOST_OPEN = 8
@@ -31,7 +31,7 @@ class RunsFolder:
         self._shown, self._version = "", 0
         self._lock = Lock()
         rows, _ = self._list.read()
-        if not any(is_run(folder / row.name) for row in rows):
+        if not any(has_begun(folder / row.name) for row in rows):
             find_store(folder)
 
     def index(self, cursor: str = "") -> Json | None:

@@ -312,9 +312,16 @@ def test_two_machines_on_a_disk_that_lies(
     status, said = two.run("show", folder)
     assert status == 0, said
     assert "Unfinished" in said
+    status, said = two.run("status", folder)
+    assert status == 0, said
+    assert "1 run: 1 running" in said
+    assert "behind that of the run's machine or disk" in said
     assert held.poll() is None
     held.kill()
     held.communicate()
+    status, said = two.run("status", folder)
+    assert status == 1, said
+    assert "1 run: 1 killed" in said
     status, said = two.run(*command, "--resume")
     assert status == 0, said
     assert f"is held by process {held.pid} on one" in said
