@@ -1,4 +1,4 @@
-"""Attention kernels of a training: on a CPU torch's fused kernel or plain products, on a GPU none of cuDNN."""
+"""Attention on a CPU by torch's fused kernel or plain products; on a GPU, training without the kernels of cuDNN."""
 
 from __future__ import annotations
 
@@ -9,8 +9,30 @@ from typing import Any
 import torch
 
 SHORT = 256
-"""Columns up to which plain products are used in bfloat16. The fused kernel's backward pass takes five times as long
-at 100 columns and as long at some 400; from there on it also saves memory, which products need for every pair."""
+"""Columns up to which plain products are used in bfloat16. In training, the fused kernel's backward pass takes five
+times as long at 100 columns and as long at some 400; from there on it also saves memory, which products need for every
+pair."""
+
+
+@contextmanager
+def plain_attention(model: Any, columns: int) -> Iterator[None]:
+    """Return a context in which one column attends to a cache of `columns` by plain products, where they are faster.
+
+    That is on a CPU in bfloat16: the fused kernel computes each head of each row by itself, in 2.5 to 5 times the time.
+    Replies of a model of a million parameters, 384 together, took a quarter less processor time with products.
+    """
+    if (
+        model.config._attn_implementation != "sdpa"
+        or (model.device.type, model.dtype) != ("cpu", torch.bfloat16)
+        or columns > SHORT
+    ):
+        yield
+        return
+    model.config._attn_implementation = "eager"
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = "sdpa"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from itertools import groupby
 import torch
 from transformers.cache_utils import Cache
 
+from backends.hf.attention import plain_attention
 from backends.hf.caches import cache_maker, has_columns, has_states, layers_of
 from backends.hf.rows import Row
 from backends.hf.sampling import sample
@@ -75,7 +76,8 @@ class Batch:
         """Draw one more token for every row."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], 1)
         last = torch.tensor([[row.ids[-1]] for row in self.rows], device=self.mask.device)
-        logits = self._forward(self.rows, last, self.mask, self.mask.sum(1, keepdim=True) - 1, self.cache)
+        with plain_attention(self.weights.model, self.columns):
+            logits = self._forward(self.rows, last, self.mask, self.mask.sum(1, keepdim=True) - 1, self.cache)
         self._draw(logits, self.rows)
 
     def _join(self, rows: Sequence[Row], expected: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from backends.hf import attention  # noqa: E402
 from backends.hf import loss as loss_module  # noqa: E402
 from backends.hf.batches import Batches  # noqa: E402
 from backends.hf.examples import Rows  # noqa: E402
@@ -19,10 +20,12 @@ from backends.hf.loop import Share, Watch, train_rows  # noqa: E402
 from backends.hf.lora import NAME  # noqa: E402
 from backends.hf.lora_sum import LoraSum, rounded_once  # noqa: E402
 from backends.hf.loss import LinearCrossEntropy, Loss, collate  # noqa: E402
+from backends.hf.probing import measure  # noqa: E402
 from backends.hf.scoring import collate as collate_masked  # noqa: E402
+from backends.hf.weights import Weights  # noqa: E402
 from backends.hf.working import working_copies  # noqa: E402
 from backends.training import TrainSettings  # noqa: E402
-from tests.backends.hf.tiny import make_model  # noqa: E402
+from tests.backends.hf.tiny import ARCHITECTURES, make_model  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -298,3 +301,30 @@ def train_plainly(network: Any, rows: Any, settings: TrainSettings, folder: Path
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+# Attention of one column over a cache
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_steps_in_bfloat16_use_plain_products_and_agree_with_each_text_alone(tmp_path, monkeypatch, kind, dtype):
+    """The texts alone, and with long caches all steps, use the kernel that the model was opened with."""
+    model = load_model(make_model(tmp_path / "m", 1, kind), dtype, "cpu")
+    usual, used = model.config._attn_implementation, []
+    weights = Weights(model, tmp_path / "m", "hash")
+
+    def record(module, arguments, given):
+        kernel = module.config._attn_implementation
+        used.append((given["input_ids"].shape[1], kernel))
+
+    with model.register_forward_pre_hook(record, with_kwargs=True) as _:
+        near = measure(weights)
+        steps = {kernel for columns, kernel in used if columns == 1}
+        assert {kernel for columns, kernel in used if columns > 1} == {usual}
+        assert steps == ({"eager"} if dtype == torch.bfloat16 and usual == "sdpa" else {usual})
+        assert model.config._attn_implementation == usual
+        used.clear()
+        monkeypatch.setattr(attention, "SHORT", 0)
+        assert measure(weights) == pytest.approx(near, abs=0.05)
+        assert {kernel for _, kernel in used} == {usual}
