@@ -340,7 +340,8 @@ class HuggingFace(PinnedModel):
         """Return the folder of the model, of the hub cache or of dequantised weights; None if there is none yet."""
         folder = Path(self.model).expanduser()
         if self._is_gguf:
-            from backends.models.find import dequantised_folder, find_offline
+            from backends.models.digests import dequantised_folder
+            from backends.models.find import find_offline
 
             found = find_offline(self.reference)
             folder = folder if found is None else dequantised_folder(found)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backends.models.find import replacing
+from backends.models.cache import replacing
 from backends.models.gguf_file import GGUFInfo
 
 _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from backends.hf.chat import Chat
-from backends.models.find import digest_of
+from backends.models.digests import digest_of
 from society.core.regular_files import parse_json
 
 SHAPING = {".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken"}

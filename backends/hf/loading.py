@@ -19,7 +19,8 @@ from backends.hf.chat import Chat
 from backends.hf.gguf_tokenizer import mend_tokenizer
 from backends.hf.hashing import hash_base
 from backends.hf.rotary import find_context, freeze_frequencies
-from backends.models.find import dequantised_folder, find_model
+from backends.models.digests import dequantised_folder
+from backends.models.find import find_model
 from backends.models.gguf_file import GGUFInfo, check_gguf
 from backends.models.hub_model import download
 from backends.models.model_folder import check_model_folder

@@ -10,7 +10,8 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from backends.models.find import cache_place, digest_model, replacing
+from backends.models.cache import cache_place, replacing
+from backends.models.digests import digest_model
 from backends.models.gguf_file import GGUFInfo, check_gguf
 from society.core.errors import BackendError
 

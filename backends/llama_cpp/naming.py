@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from backends.llama_cpp.config import LlamaCpp
-from backends.models.find import digest_model
+from backends.models.digests import digest_model
 from backends.models.gguf_file import GGUFInfo
 
 

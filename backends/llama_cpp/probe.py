@@ -18,7 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.models.find import cache_place, digest_model, replacing
+from backends.models.cache import cache_place, replacing
+from backends.models.digests import digest_model
 from society.core.child_modules import import_path, module_command
 from society.core.errors import InputError
 

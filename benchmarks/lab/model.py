@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from backends.models.find import cache_folder
+from backends.models.cache import cache_folder
 from backends.training import TrainSettings
 from benchmarks.lab.arms import RESERVED, SCENARIOS
 from benchmarks.lab.gguf import write_gguf

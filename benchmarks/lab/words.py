@@ -23,7 +23,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-from backends.models.find import cache_folder
+from backends.models.cache import cache_folder
 from backends.training import TrainSettings
 from benchmarks.lab.arms import SCENARIOS
 from benchmarks.lab.model import HERE

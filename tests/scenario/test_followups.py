@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backends.models import find
+from backends.models import find, packages
 from society.core.errors import InputError
 from society.scenario import check_scenario
 
@@ -59,13 +59,13 @@ class _Distribution:
 
 
 def test_a_package_with_a_similar_name_is_named_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find.importlib.metadata, "distributions", lambda: [_Distribution])
+    monkeypatch.setattr(packages.importlib.metadata, "distributions", lambda: [_Distribution])
     with pytest.raises(InputError) as error:
-        find.find_in_package("tinymodel")
+        packages.find_in_package("tinymodel")
     assert "Did you mean pypi:llm-tiny-model" in str(error.value.remedy)
     assert "pip install" not in str(error.value.remedy)
     with pytest.raises(InputError) as error:
-        find.find_in_package("zz-nothing-like-it")
+        packages.find_in_package("zz-nothing-like-it")
     assert error.value.remedy.startswith("Check its name and author first")
 
 

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends.models.find import list_part_packages, normal_name
 from backends.models.local.gguf import add_file, add_files
 from backends.models.local.model import Found, LocalModel
+from backends.models.packages import list_part_packages, normal_name
 from society.core.errors import InputError
 from society.core.regular_files import read_json
 

@@ -13,7 +13,7 @@ import pytest
 
 from backends.contract_tools import ask, run
 from backends.hf import HuggingFace
-from backends.models import find as models
+from backends.models import digests as models
 from society.core.errors import RunFolderError
 from society.scenario import load_scenario
 from society.session import run as run_scenario

@@ -25,7 +25,8 @@ from backends.llama_cpp.native import Context
 from backends.llama_cpp.sampling import Choices, Sampler, _leading, _weigh, log_probabilities
 from backends.llama_cpp.sizes import CHUNK
 from backends.llama_cpp.text import TextStream
-from backends.models.find import find_in_package, find_model
+from backends.models.find import find_model
+from backends.models.packages import find_in_package
 from society.core.errors import BackendError, ContextOverflowError, InputError
 from society.core.types import Adapter, ChatMessage, GenerateOutput, GenerateRequest, Sampling
 

@@ -14,7 +14,7 @@ from backends.llama_cpp.cache_sizes import count_cache_bytes
 from backends.llama_cpp.header import read_model
 from backends.llama_cpp.native import Model
 from backends.llama_cpp.probe import CHILD
-from backends.models.find import digest_model
+from backends.models.digests import digest_model
 from backends.models.gguf_file import GGUFInfo
 from society.core.errors import InputError
 from tests.backends.models.test_gguf_file import finish

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.models.find import cache_place
+from backends.models.cache import cache_place
 from society.core.atomic import atomic_write
 from society.core.errors import InputError
 

@@ -1,0 +1,55 @@
+"""The cache of models: `SOCIETY_CACHE`, or `society` in the user's cache folder.
+
+Files are written under another name and then renamed, so a killed process leaves no incomplete file. Users may share
+the folder, also read-only: `cache_place`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from society.core.atomic import atomic_write
+from society.core.errors import BackendError, InputError
+
+
+def cache_folder() -> Path:
+    """Return the folder for files that are made or downloaded once, and create it if necessary."""
+    return cache_place("any").parent
+
+
+def cache_place(*parts: str) -> Path:
+    """Return the place of a file or folder in the cache: where it is, or where it can be written.
+
+    A cache that other users share may be read-only. What is missing there is then written into the user's own cache
+    folder. Raises `InputError` if neither can be written.
+    """
+    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "society"
+    folders = list(dict.fromkeys([Path(os.environ.get("SOCIETY_CACHE") or own), own]))
+    places = [folder.joinpath(*parts) for folder in folders]
+    for place in places:
+        if place.exists():
+            return place
+    fault: OSError | None = None
+    for place in places:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fault = fault or error
+            continue
+        if os.access(place.parent, os.W_OK):
+            return place
+    reason = f"created: {fault}" if fault else "written"
+    raise InputError(f"The cache folder {folders[0]} cannot be {reason}.", "Set SOCIETY_CACHE.") from None
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a path that replaces `target` if the block succeeds. Raises `BackendError` if it cannot be written."""
+    try:
+        with atomic_write(target) as part:
+            yield part
+    except OSError as error:
+        raise BackendError(f"{target} could not be written: {error}.", "Make room, or set SOCIETY_CACHE.") from error
