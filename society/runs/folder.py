@@ -15,16 +15,14 @@ from typing import NoReturn, Self
 
 import society
 from society.components.plugin_files import loaded_plugins, require_current
-from society.components.renamed import drop_defaults, rename_all
-from society.core.definition import contents, defining, difference
 from society.core.disks import advise, find_shared
 from society.core.errors import InputError, RunFolderError, SocietyError
 from society.core.identity import fingerprint
 from society.core.machine import read_versions
-from society.core.paths import stored_in
 from society.core.plain import count
 from society.core.types import Item
-from society.runs.files import check_folder, count_forgotten, read_json, read_object
+from society.runs.changes import describe_scenario, drop_begun, find_changes, keep_begun, read_begun
+from society.runs.files import check_folder, count_forgotten, read_json
 from society.runs.lease import Found, Holder
 from society.runs.locking import LOCK, hold, wait_for
 from society.runs.mirror import Mirror, open_mirror, salvage
@@ -56,6 +54,8 @@ class RunFolder:
         self._seen: Found | None = None
         self._holder: Holder | None = None
         self._mirror: Mirror | None = None
+        self._begun = False
+        """Whether a run began in the folder before this call."""
         self._aside: Path | None = None
         """The folder of the store from before a change of the scenario; None without a change."""
 
@@ -85,16 +85,19 @@ class RunFolder:
             try:
                 self._make()
                 check_folder(self.path, FILES)
+                self._begun = has_begun(self.path)
                 stack.push(self._clean_up)
                 self._holder = holder = stack.enter_context(hold(self.path, self._seen))
                 stack.callback(self._put_back)
                 salvage(holder, self._kept)
+                self._check()
+                if not self._kept.exists():
+                    keep_begun(self.path, self._scenario)
             except OSError as error:
                 remedy = "Choose another folder with --out (Python: `out`)."
                 if self._resume:
                     remedy = "Check its permissions, or that its disk is not read-only."
                 raise RunFolderError(f"{self.path} cannot be written: {error}.", advise(error, remedy)) from error
-            self._check()
             self._mirror = stack.enter_context(open_mirror(holder, self._kept))
             self.store = self._mirror.live if self._mirror else self._kept
             self._entered = stack.pop_all()
@@ -118,13 +121,14 @@ class RunFolder:
         self.path.mkdir(exist_ok=True)
 
     def _clean_up(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Leave nothing behind if the run did not start. After an interruption the folder stays, to be resumed."""
+        """Leave nothing behind if a new run did not start. After an interruption the folder stays, to be resumed."""
         if kind is not None and not issubclass(kind, Exception):
             return
-        if self._holder is None or self._kept.exists() or self.store.exists():
+        if self._begun or self._holder is None or self._kept.exists() or self.store.exists():
             return
         with suppress(OSError):
             self._holder.remove()
+            drop_begun(self.path)
             (self.path / LOCK).unlink(missing_ok=True)
             self.path.rmdir()
 
@@ -132,6 +136,7 @@ class RunFolder:
         """Put the store back in its place if the run did not start with its changed scenario."""
         if self._aside is None or self._kept.exists() or self.store.exists():
             return
+        drop_begun(self.path)
         for name in _STORE_FILES:
             if (self._aside / name).exists():
                 (self._aside / name).rename(self.path / name)
@@ -200,15 +205,11 @@ class RunFolder:
                 "Install the versions that the run began with (its store's meta table names them), or start a new run "
                 "with another --out (Python: `out`).",
             )
-        definition = defining(self._scenario)
         now = read_versions()
         plugins = {file.path.name: file.hash for file in loaded_plugins()}
         store.set_meta(
             {
-                "scenario": self._scenario.model_dump_json(exclude_unset=True),
-                "definition": json.dumps(definition),
-                "fingerprint": fingerprint(definition),
-                "files": json.dumps(contents(self._scenario)),
+                **describe_scenario(self._scenario),
                 "models": json.dumps(known | models),
                 "commits": json.dumps(find_commits(self._scenario) | read_json(meta, "commits")),
                 "licences": meta.get("licences") or json.dumps(find_licences(self._scenario)),
@@ -219,10 +220,13 @@ class RunFolder:
                 "later_versions": json.dumps(with_later(meta, "versions", now)),
             }
         )
+        drop_begun(self.path)
         self.copy_soon()
 
     def _check(self) -> None:
         if not self._kept.exists():
+            if self._resume and not self._force:
+                self._check_begun()
             return
         with Store(self._kept, read_only=True) as store:
             store.require_resumable()
@@ -235,8 +239,7 @@ class RunFolder:
                 "Remove the question from the task, then start a new run with --reuse (Python: the argument reuse).",
             )
         self._check_plugins(read_json(meta, "plugins"))
-        changes = self._difference(meta)
-        changes = changes or describe_changed_files(self._scenario, meta)
+        changes = find_changes(self._scenario, meta)
         if changes and self._force:
             self._set_aside(changes)
             return
@@ -247,6 +250,16 @@ class RunFolder:
                 f"{self.path} holds this scenario's run already.",
                 "Continue it with --resume (Python: resume=True), or choose another --out.",
             )
+
+    def _check_begun(self) -> None:
+        """Refuse to go on with another scenario than that of a run that ended while its models were being loaded."""
+        begun = read_begun(self.path)
+        if begun is None:
+            log.warning(
+                "%s says nothing of its scenario, as it stored nothing: the run begins with this one.", self.path
+            )
+        elif changes := find_changes(self._scenario, begun):
+            self._refuse(changes)
 
     def _set_aside(self, changes: str) -> None:
         """Move the store into a new folder of `EARLIER`. The run then begins anew and reuses its replies."""
@@ -277,23 +290,6 @@ class RunFolder:
             if now[name] != digest:
                 log.warning("%s has changed since the run began: its code is applied to all debates anew.", name)
 
-    def _difference(self, meta: Mapping[str, str]) -> str | None:
-        """Return how the scenario differs from the one that the folder's run began with, or None.
-
-        The stored scenario is compared as this society understands it. So an option that a newer society has added
-        does not count where both leave it out. A default that has changed since counts.
-        """
-        now = defining(self._scenario)
-        stored = drop_defaults(rename_all(read_object(meta, "definition")), now)
-        try:
-            before = Scenario.model_validate_json(meta["scenario"], context=stored_in(None))
-        except (ValueError, RecursionError):
-            return difference(stored, now)
-        done, wanted = _iterations(before), _iterations(self._scenario)
-        if wanted < done:
-            return f"train.iterations was {done} and is {wanted}, and a run goes on for more iterations, not for fewer"
-        return difference(defining(before), now) or difference(stored, now, added=False)
-
     def _refuse(self, difference: str) -> NoReturn:
         more = ""
         if self._resume:
@@ -305,17 +301,6 @@ class RunFolder:
             f"{self.path} holds a run of another scenario: {difference}.",
             f"Choose another folder with --out (Python: `out`), or run the scenario that it belongs to{more}.",
         )
-
-
-def describe_changed_files(scenario: Scenario, meta: Mapping[str, str]) -> str:
-    """Return in words which files of a scenario are not those of a run with these facts; "" if all are the same."""
-    known = read_json(meta, "files")
-    changed = [where for where, hashed in contents(scenario).items() if known.get(where) != hashed]
-    return f"the contents of {', '.join(changed)} are not those that it began with" if changed else ""
-
-
-def _iterations(scenario: Scenario) -> int:
-    return scenario.train.iterations if scenario.train else 0
 
 
 def _changed(before: str, now: str) -> str:

@@ -13,8 +13,9 @@ from society.core.errors import InputError, RunFolderError
 from society.core.paths import stored_in
 from society.core.plain import count
 from society.core.types import Item
+from society.runs.changes import describe_changed_files
 from society.runs.files import count_forgotten, keep_inputs, read_json
-from society.runs.folder import RunFolder, describe_changed_files
+from society.runs.folder import RunFolder
 from society.runs.locking import require_idle
 from society.runs.places import has_begun
 from society.runs.run import Run

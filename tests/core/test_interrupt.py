@@ -18,6 +18,7 @@ import pytest
 from society.cli import main
 from society.core.interrupt import Interrupted, Interruption
 from society.core.types import Turn
+from society.runs.changes import BEGUN
 from society.runs.status import find_runs, read_status
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
@@ -167,7 +168,11 @@ def test_a_load_that_never_ends_does_not_delay_the_stop(
     assert process.returncode == 128 + signals[0]
     assert said.count("The run was still loading: no reply was in progress, and nothing is lost.") == 1
     assert read_status(tmp_path / "run").state == ("interrupted" if where == "thread" else "killed")
-    assert main(["run", str(path), "--out", str(tmp_path / "run"), "--resume"]) == 0
+    command = ["run", str(path), "--out", str(tmp_path / "run"), "--resume"]
+    assert main([*command, "--set", "seed=7"]) == 2
+    assert "holds a run of another scenario: seed was 0 and is 7" in capsys.readouterr().err
+    assert main(command) == 0
+    assert not (tmp_path / "run" / BEGUN).exists()
 
 
 class AfterTurns(Watcher):

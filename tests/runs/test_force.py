@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from society.core.errors import InputError, RunFolderError
+from society.runs.changes import BEGUN
+from society.runs.folder import RunFolder
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
 from society.session import run
@@ -101,3 +103,48 @@ def test_a_changed_run_that_does_not_start_leaves_the_run_as_it_was(scenario: Lo
         run(scenario(TEXT.format(judge="Say"), missing), tmp_path / "run", resume=True, force=True)
     assert done.count_reused() == 6
     assert [path.name for path in (tmp_path / "run" / "earlier").iterdir()] == ["1"]
+
+
+def stop_while_loading(loaded: Scenario, folder: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), RunFolder(loaded, folder, resume=False):
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_stopped_while_it_loaded_goes_on_with_its_own_scenario(scenario: Load, tmp_path: Path) -> None:
+    first, changed = (scenario(TEXT.format(judge=judge)) for judge in ("Judge", "Decide"))
+    stop_while_loading(first, tmp_path / "run")
+    for _ in range(2):  # a refusal changes nothing
+        with pytest.raises(RunFolderError, match="another scenario: roles") as error:
+            run(changed, tmp_path / "run", resume=True)
+        assert "--force" in error.value.remedy
+    assert run(first, tmp_path / "run", resume=True).count_turns()
+    assert not (tmp_path / "run" / BEGUN).exists()
+
+
+def test_a_run_that_stopped_while_it_loaded_takes_a_changed_scenario_by_force(scenario: Load, tmp_path: Path) -> None:
+    stop_while_loading(scenario(TEXT.format(judge="Judge")), tmp_path / "run")
+    changed = scenario(TEXT.format(judge="Decide"))
+    assert run(changed, tmp_path / "run", resume=True, force=True).count_turns()
+
+
+def test_an_unknown_scenario_of_a_run_that_stopped_early_is_said_to_be_unknown(
+    scenario: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = scenario(TEXT.format(judge="Judge"))
+    stop_while_loading(loaded, tmp_path / "run")
+    (tmp_path / "run" / BEGUN).unlink()  # as an earlier version left it
+    run(loaded, tmp_path / "run", resume=True)
+    assert "says nothing of its scenario" in caplog.text
+
+
+def test_a_damaged_note_of_the_scenario_is_refused(scenario: Load, tmp_path: Path) -> None:
+    loaded = scenario(TEXT.format(judge="Judge"))
+    stop_while_loading(loaded, tmp_path / "run")
+    for text in ("", "[]", '{"scenario": 1}', "{}"):
+        (tmp_path / "run" / BEGUN).write_text(text)
+        with pytest.raises(RunFolderError, match=r"is not what|another scenario"):
+            run(loaded, tmp_path / "run", resume=True)
+    (tmp_path / "run" / BEGUN).unlink()
+    (tmp_path / "run" / BEGUN).symlink_to("/etc/passwd")
+    with pytest.raises(RunFolderError, match="is a link"):
+        run(loaded, tmp_path / "run", resume=True)
