@@ -1,4 +1,4 @@
-"""What scenario a run began with, and how another one differs.
+"""The scenario that a run began with, and how another one differs from it.
 
 The store has these facts. While the models of a new run are loaded, a file in its folder has them.
 """
