@@ -35,6 +35,10 @@ def checkpoint_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.checkpoint")
 
 
+CHECKPOINTS = ".*.checkpoint"
+"""Pattern of the names of these folders."""
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import click
 
-from society.cli.options import run_argument
+from society.cli.options import runs_argument
 
 
 @click.command("forget")
-@run_argument
-@click.option("--item", required=True, metavar="ID", help="The id of the item.")
-def command(run: Path, item: str) -> int:
-    """Delete the text of an item from RUN: its turns, prompts, result and training rows.
+@runs_argument
+@click.option("--item", "items", required=True, multiple=True, metavar="ID", help="The id of the item; repeatable.")
+def command(runs: tuple[Path, ...], items: tuple[str, ...]) -> int:
+    """Delete the text of an item from each RUN: its turns, prompts, result, training rows, and place in the scenario.
 
-    The bytes are overwritten. RUN counts the deleted question, and can be read but not resumed. Adapters that learned
-    from the item, and other debates that quote it, are listed; the exit status is then 1. Delete exports, archives and
+    The bytes are overwritten. RUN counts the deleted question, and can be read but not resumed. Checkpoints within a
+    finetuning are removed. Adapters that learned from the item, and other debates and files that quote it, are listed;
+    the exit status is then 1. Name all runs of a sweep, and those that reused the turns. Delete exports, archives and
     the source of the question yourself.
 
     \b
     society forget runs/mine --item trivia-7
+    society forget runs/sweep-mine/* --item trivia-7
     """
     from society.cli.streams import say
-    from society.core.plain import count, list_names
+    from society.core.plain import count
     from society.runs.forgetting import forget_item
 
-    done = forget_item(run, item)
-    say(f"{run}: {count(done.turns, 'turn')} deleted.")
-    if done.quoting:
-        say(f"Debates on other items quote it: {list_names(done.quoting, 'item')}. Delete these too.", err=True)
-    if done.adapters:
-        say(f"Adapters learned from it, and keep what they learned: {list_names(done.adapters, 'adapter')}.", err=True)
-    return int(bool(done.quoting or done.adapters))
+    remains = False
+    for run, item in itertools.product(runs, items):
+        done = forget_item(run, item)
+        say(f"{run}: {count(done.turns, 'turn')} of {item} deleted.")
+        told = (
+            ("Debates on other items quote it. Delete these too", done.quoting),
+            ("Adapters learned from it, and keep what they learned", done.adapters),
+            ("Its text is also in these places. Delete it there", done.places),
+        )
+        for text, names in told:
+            if names:
+                say(f"{text}: {', '.join(names)}.", err=True)
+        remains |= any(names for _, names in told)
+    return int(remains)

@@ -141,13 +141,15 @@ class StoreReader:
         )
         return list(self._read(lambda row: str(row["item"]), query, (item,)))
 
-    def quoting(self, texts: Sequence[str]) -> list[str]:
-        """Return the items with a turn whose prompt or reply contains one of these texts."""
+    def quoting(self, texts: Sequence[str], calls: bool = False) -> list[str]:
+        """Return the items with a turn whose prompt or reply contains one of these texts. `calls`: or a call of it."""
         query = (
             "SELECT DISTINCT item FROM turns WHERE instr(text, ?1) OR instr(thought, ?1) OR EXISTS ("
             "SELECT 1 FROM json_each(turns.messages) AS message JOIN texts"
             " ON lower(hex(texts.key)) = json_extract(message.value, '$[1]') WHERE instr(texts.text, ?1))"
         )
+        if calls:
+            query += " OR EXISTS (SELECT 1 FROM json_tree(turns.calls) AS part WHERE instr(part.atom, ?1))"
         found = [item for text in texts for item in self._read(lambda row: str(row["item"]), query, (text,))]
         return list(dict.fromkeys(found))
 

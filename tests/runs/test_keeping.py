@@ -272,7 +272,7 @@ def test_a_forgotten_question_leaves_no_bytes(
     whole.report()
     before = len(whole.debates())
     assert main(["forget", str(whole.folder), "--item", question.id]) == 0
-    assert "12 turns deleted" in capsys.readouterr().out
+    assert f"12 turns of {question.id} deleted" in capsys.readouterr().out
     everything = b"".join(path.read_bytes() for path in whole.folder.rglob("*") if path.is_file())
     assert question.question.encode() not in everything
     assert other.question.encode() in everything
