@@ -10,6 +10,7 @@
     hashing      the hash of everything that determines a model's output
     chat         messages to tokens, for inference and training alike
     host         sets of full weights in the host's memory
+    heap         freed memory, returned to the system
     writing      full weights to files, hashed on the way
     weights      one base model, its LoRA adapters side by side, or full weights in its place
     casting      casts of parameters that leave buffers as they are

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from backends.base import Backend
+from backends.hf.heap import return_memory
 from backends.hf.trainer import HubTrainer
 from backends.models.tool_format import TemplateTools
 from society.core.errors import BackendError, ContextOverflowError, InputError
@@ -126,6 +127,7 @@ class HuggingFaceBackend(Backend):
         self._loaded = None
         await self._batcher.close()
         self._shut_down()
+        return_memory()
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function on the worker thread. Running out of memory raises an error that names what to lower."""

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.hf.heap import return_memory
 from backends.objectives import Objective
 from backends.training import OnStep, Parallel, Training, TrainSettings
 from society.core.errors import InputError
@@ -78,6 +79,7 @@ class HubTrainer:
             stop.set()
             await asyncio.gather(task, return_exceptions=True)  # it raises because it was stopped
             raise
+        await self.run(return_memory)
         return result
 
 

@@ -12,12 +12,13 @@ torch = pytest.importorskip("torch")
 from backends.contract_tools import run  # noqa: E402
 from backends.hf import HuggingFace, weights, writing  # noqa: E402
 from backends.hf.adapters import hash_adapter, hash_files  # noqa: E402
+from backends.hf.heap import return_memory  # noqa: E402
 from backends.hf.host import HostWeights  # noqa: E402
 from backends.hf.loading import load_model, read_tensors  # noqa: E402
 from backends.hf.writing import write_weights  # noqa: E402
-from backends.models.find import hash_file  # noqa: E402
 from backends.training import TrainSettings  # noqa: E402
 from society.core.errors import BackendError  # noqa: E402
+from society.core.hashing import hash_file  # noqa: E402
 from society.core.types import Adapter, ChatMessage, Example, TurnId  # noqa: E402
 from tests.backends.hf.tiny import ARCHITECTURES, make_model  # noqa: E402
 
@@ -149,3 +150,18 @@ def test_a_copy_elsewhere_has_the_same_hash_and_an_altered_one_is_refused(tmp_pa
     for altered in (copy, old):
         with pytest.raises(BackendError, match="its files have changed"):
             run(config, lambda backend, altered=altered: backend.adapters.load(altered))
+
+
+def test_memory_is_returned_where_the_c_library_can(monkeypatch) -> None:
+    """Without such a function, as on macOS, nothing happens."""
+    trimmed: list[int] = []
+
+    class Library:
+        def __init__(self, name: None) -> None:
+            if has:
+                self.malloc_trim = trimmed.append
+
+    monkeypatch.setattr("backends.hf.heap.ctypes.CDLL", Library)
+    for has in (True, False):
+        return_memory()
+    assert trimmed == [0]
