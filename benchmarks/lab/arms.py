@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
@@ -67,6 +68,8 @@ class Look:
     iteration: int
     pairs: tuple[Pair, ...]
     planned: bool = True
+    vote: Literal["last", "all"] = "last"
+    """Vote whose accuracy is compared: of last answers, or of all turns."""
 
     @classmethod
     def against(cls, arm: str, iteration: int, *rivals: str, planned: bool = True) -> Look:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.lab.arms import Look
 from society.metrics.statistics import Difference, compare_outcomes, holm
 
+Vote = Literal["last", "all"]
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 
 
@@ -16,29 +17,32 @@ def contrast(summaries: Summaries, look: Look) -> list[list[str]]:
 
     The p of Holm holds over these pairs.
     """
-    pairs = {(arm, rival): paired(summaries, arm, rival, look.iteration) for arm, rival in look.pairs}
+    pairs = {(arm, rival): paired(summaries, arm, rival, look.iteration, look.vote) for arm, rival in look.pairs}
     known = {pair: found for pair, found in pairs.items() if found}
     tests = {pair: test([one.value for one in found.values()]) for pair, found in known.items()}
     adjusted = dict(zip(tests, holm([found[2] for found in tests.values()]), strict=True))
-    name = f"after {look.iteration}" + ("" if look.planned else " (not planned)")
+    name = f"after {look.iteration}" + (", vote of all turns" if look.vote == "all" else "")
+    name += "" if look.planned else " (not planned)"
     return [
         cells(f"{arm} less {rival}, {name}", found, tests[arm, rival], adjusted[arm, rival])
         for (arm, rival), found in known.items()
     ]
 
 
-def paired(summaries: Summaries, method: str, rival: str, iteration: int) -> dict[int, Difference]:
+def paired(summaries: Summaries, method: str, rival: str, iteration: int, vote: Vote = "last") -> dict[int, Difference]:
     """Return, by seed, the method's outcomes minus the rival's, question by question."""
     ours, theirs = (
-        {seed: outcomes(one, iteration) for seed, one in summaries.get(arm, {}).items()} for arm in (method, rival)
+        {seed: outcomes(one, iteration, vote) for seed, one in summaries.get(arm, {}).items()}
+        for arm in (method, rival)
     )
     return {s: compare_outcomes(theirs[s], ours[s]) for s in ours if s in theirs and ours[s] and theirs[s]}
 
 
-def outcomes(summary: Mapping[str, Any], iteration: int) -> dict[int, list[float]]:
+def outcomes(summary: Mapping[str, Any], iteration: int, vote: Vote = "last") -> dict[int, list[float]]:
     """Return right or wrong for each held-out question; empty if the run has not reached this iteration."""
     rounds = summary["iterations"]
-    return {i: [float(bit)] for i, bit in enumerate(rounds[iteration]["right"])} if iteration < len(rounds) else {}
+    bits = rounds[iteration].get("right" if vote == "last" else "right_all", "") if iteration < len(rounds) else ""
+    return {i: [float(bit)] for i, bit in enumerate(bits)}
 
 
 def test(values: Sequence[float]) -> tuple[float, float, float, float]:

@@ -15,7 +15,8 @@ from society.core.errors import InputError
 
 PLAN: Mapping[str, Any] = yaml.safe_load((Path(__file__).parent / "experiment.yaml").read_text("utf-8"))
 PAPER, CONTROL = "paper", "control"
-RULES, ALONE = tuple(PLAN["rules"]), tuple(PLAN["alone"])
+RULES, EQUAL = tuple(PLAN["rules"]), "majority_six"
+"""Rules, and the model alone that generates and trains as much as a society."""
 TITLES = {
     "a": "Rules, stage a: the lab model",
     "b": "Rules, stage b: the lab model",
@@ -29,7 +30,9 @@ def arms_of(stage: str, rules: Iterable[str]) -> dict[str, Arm]:
     for rule in rules:
         arms[f"{stage}_{rule}"] = _arm(stage, "society", PLAN["rules"][rule])
         arms[f"{stage}_{rule}_{CONTROL}"] = _arm(stage, CONTROL, PLAN["rules"][rule])
-    return arms | {f"{stage}_{name}": _arm(stage, "alone", PLAN["alone"][name]) for name in ALONE}
+    return arms | {
+        f"{stage}_{name}": _arm(stage, "alone", PLAN["alone"][name]) for name in PLAN["stages"][stage]["alone"]
+    }
 
 
 def _arm(stage: str, kind: str, changes: Mapping[str, Any]) -> Arm:
@@ -45,15 +48,22 @@ def _arm(stage: str, kind: str, changes: Mapping[str, Any]) -> Arm:
 
 
 def suite_of_stage(stage: str, rules: Iterable[str]) -> Suite:
-    """Return a stage's arms of these rules and its planned comparisons, all after the last iteration."""
+    """Return a stage's arms of these rules and its comparisons, all after the last iteration.
+
+    By the vote of all turns, those of stage a were not planned. They led to those of the other stages.
+    """
     arms, societies = arms_of(stage, rules), [f"{stage}_{rule}" for rule in rules]
-    last, rivals = PLAN["stages"][stage]["iterations"], [f"{stage}_{name}" for name in ALONE]
+    last, rivals = PLAN["stages"][stage]["iterations"], [f"{stage}_{name}" for name in PLAN["stages"][stage]["alone"]]
     controls = tuple((name, f"{name}_{CONTROL}") for name in societies)
     alone = tuple((name, rival) for name in societies for rival in rivals)
     if stage == "a":
-        looks = (Look(last, controls), Look(last, alone), Look(last, tuple((s, societies[0]) for s in societies[1:])))
+        first = tuple((name, societies[0]) for name in societies[1:])
+        looks = (Look(last, controls), Look(last, alone), Look(last, first))
+        looks = (*looks, Look(last, controls, planned=False, vote="all"))
     else:
-        looks = (Look(last, (*controls, *((name, rivals[0]) for name in societies))), Look(last, alone))
+        equal = tuple((name, f"{stage}_{EQUAL}") for name in societies)
+        majority = tuple((name, rivals[0]) for name in societies)
+        looks = (Look(last, (*controls, *majority)), Look(last, alone), Look(last, (*controls, *equal), vote="all"))
     return Suite(TITLES[stage], f"rules_{stage}", arms, looks, (tuple(PLAN["stages"][stage]["growth"]),))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +88,14 @@ def iterations(run: Run, shown: Sequence[int], before: Mapping[str, Any]) -> lis
     found = known | _measure(run, [i for i in records if i in shown and i not in known])
     seconds = _training_seconds(run)
     society = expand(run.scenario)
+    votes_right = by_all_turns(society)
     return [
         to_plain(scores[i])
         | {
             "right": "".join("01"[record.result.correct] for record in records.get(i, ())),
             "first_vote": to_plain(first_vote(society, records.get(i, ()))),
-            "all_vote": to_plain(all_vote(society, records.get(i, ()))),
+            "all_vote": to_plain(share_right(records.get(i, ()), lambda record: [votes_right(record)])),
+            "right_all": "".join("01"[votes_right(record)] for record in records.get(i, ())),
             "unlike": to_plain(unlike_share(records.get(i, ()), society.voters)),
             "trained_seconds": seconds.get(i, 0.0),
             "first_turns": found.get(i),
@@ -108,15 +110,15 @@ def first_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
     return share_right(records, lambda record: [vote_is_right(society, record, record.first(society.voters), same)])
 
 
-def all_vote(society: Society, records: Sequence[DebateRecord]) -> Proportion:
-    """Return the accuracy of a vote over all turns of a debate."""
+def by_all_turns(society: Society) -> Callable[[DebateRecord], bool]:
+    """Return a function that tells whether a vote over all turns of a debate is right."""
     same = sameness(society)
 
-    def is_right(record: DebateRecord) -> list[bool]:
+    def is_right(record: DebateRecord) -> bool:
         turns = [turn for agent in society.voters for turn in record.of(agent)]
-        return [vote_is_right(society, record, turns, same)]
+        return vote_is_right(society, record, turns, same)
 
-    return share_right(records, is_right)
+    return is_right
 
 
 def unlike_share(records: Sequence[DebateRecord], voters: Sequence[str]) -> Any:
