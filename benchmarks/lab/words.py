@@ -181,13 +181,13 @@ def make(recipe: WordRecipe, device: str = "cpu") -> Path:
         }
         (part / "made.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
         move_into_place(part, folder)
-    _state(folder).unlink(missing_ok=True)
+    shutil.rmtree(_state(folder), ignore_errors=True)
     return folder
 
 
 def _state(folder: Path) -> Path:
-    """Return the checkpoint of a training that is not finished."""
-    return folder.with_suffix(".checkpoint")
+    """Return the folder of the checkpoints of a training that is not finished."""
+    return folder.with_suffix(".checkpoints")
 
 
 def main() -> None:

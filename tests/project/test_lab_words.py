@@ -73,7 +73,8 @@ def trainer(tmp_path: Path, monkeypatch):
         for i in range(20)
     ]
     settings = WordRecipe(0, 0, batch=4, rate=1e-2).settings().model_copy(update={"precision": "float32"})
-    monkeypatch.setattr(resumable, "EVERY", 2)
+    monkeypatch.setattr(resumable, "SECONDS", 1e-9)  # a checkpoint after each step
+    monkeypatch.setattr("backends.hf.checkpoints.SHARE_OF_TIME", float("inf"))
 
     def train(name: str, state: str, steps: int | None = None):
         def stop(step: int, *_: object) -> None:
@@ -100,6 +101,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(trainer, tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         trainer("part", "b.checkpoint", steps=3)
     assert not (tmp_path / "part").exists()
+    assert [path.name for path in (tmp_path / "b.checkpoint").iterdir()] == ["2"]
     again = trainer("part", "b.checkpoint")
     assert (again.steps, again.tokens, again.losses) == (whole.steps, whole.tokens, whole.losses)
     ours, theirs, base = (weights(tmp_path / name) for name in ("part", "whole", "base"))
@@ -117,7 +119,8 @@ def test_a_base_is_made_once(rows: list[Example], tmp_path: Path, monkeypatch) -
     def train(base, rows, settings, seed, out: Path, state: Path) -> resumable.Trained:
         made.append(out)
         out.mkdir(parents=True)
-        state.write_text("half done")
+        state.mkdir()
+        (state / "0.pt").write_text("half done")
         return resumable.Trained(1, 2, 3.0, (0.5,))
 
     monkeypatch.setenv("SOCIETY_CACHE", str(tmp_path))
@@ -127,7 +130,7 @@ def test_a_base_is_made_once(rows: list[Example], tmp_path: Path, monkeypatch) -
     assert words.make(RECIPE) == folder
     assert len(made) == 1
     assert {path.name for path in folder.iterdir()} == {"model", "made.json"}
-    assert not list(folder.parent.glob("*.checkpoint"))
+    assert not list(folder.parent.glob("*.checkpoints"))
 
 
 def test_a_base_is_asked_by_steps_by_left_out_templates_and_by_mawps(tmp_path: Path, monkeypatch) -> None:
