@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -30,6 +31,8 @@ def command(name: str, backend: str | None, model: str | None) -> None:
     import json
     import re
 
+    from society.core.atomic import atomic_write
+    from society.core.disks import advise
     from society.core.errors import InputError
     from society.planning.new_scenario import write_scenario
     from society.scenario import scenario_schema
@@ -47,9 +50,12 @@ def command(name: str, backend: str | None, model: str | None) -> None:
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
         if not schema.exists():
-            schema.write_text(json.dumps(scenario_schema(), indent=2) + "\n", encoding="utf-8")
+            with atomic_write(schema) as part:
+                part.write_text(json.dumps(scenario_schema(), indent=2) + "\n", encoding="utf-8")
     except FileExistsError:
         raise InputError(f"{target} exists already.", "Choose another name. Nothing was written.") from None
     except OSError as error:
-        raise InputError(f"{target} cannot be written: {error}.", "Choose another folder.") from error
+        with suppress(OSError):
+            target.unlink(missing_ok=True)  # half of it was written
+        raise InputError(f"{target} cannot be written: {error}.", advise(error, "Choose another folder.")) from error
     click.echo(f"Wrote {target} and {schema}.{hint} Try:\n  society check {target}\n  society run {target}")

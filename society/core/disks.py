@@ -31,9 +31,9 @@ _PRIVATE_ROOT = re.compile(r"9p|virtiofs|fuse|fuse\..*")
 """Types that sandboxes and rootless containers use for a root of their own."""
 
 
-def advise(error: OSError, otherwise: str) -> str:
+def advise(error: BaseException | None, otherwise: str) -> str:
     """Return the remedy for a file that cannot be written: space for a full disk or quota, or else `otherwise`."""
-    if error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in _FULL:
         return "Free space on this disk, or raise the quota. Then run the same command again."
     return otherwise
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from society.core.atomic import atomic_write
 from society.core.columns import Column, list_columns
+from society.core.disks import advise
 from society.core.errors import InputError, MissingExtraError
 from society.core.types import Turn, TurnId, Usage
 from society.metrics.reported import Estimate, report_metrics
@@ -242,7 +243,8 @@ def write_tables(run: Run, folder: Path, form: Format = "parquet") -> list[Path]
         return [_write(table, folder / f"{name}.{form}", form) for name, table in tables.items()]
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written: {error.strerror}.", "Choose another place with --to (Python: folder)."
+            f"{folder} cannot be written: {error.strerror}.",
+            advise(error, "Choose another place with --to (Python: folder)."),
         ) from error
 
 

@@ -6,6 +6,7 @@ read_diversity      the stored result, as plain data
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from society.core.atomic import atomic_write
 from society.core.blocking import run_blocking
+from society.core.disks import advise
 from society.core.errors import InputError
 from society.core.plain import to_plain
 from society.core.types import Turn
@@ -70,18 +72,19 @@ def measure_diversity(
     """
     target = run.folder / MEASUREMENTS
     if run.folder.exists() and not os.access(run.folder, os.W_OK):
-        raise _refuse(target, "Permission denied")
+        raise _refuse(target, OSError(errno.EACCES, "Permission denied"))
     found = run_blocking(_measure(run, encoder, likelihood, turn, limit, iterations, allow))
     try:
         with atomic_write(target) as part:
             part.write_text(json.dumps(to_plain(found), indent=1, allow_nan=False))
     except OSError as error:
-        raise _refuse(target, str(error.strerror)) from error
+        raise _refuse(target, error) from error
     return found
 
 
-def _refuse(target: Path, fault: str) -> InputError:
-    return InputError(f"{target} cannot be written: {fault}.", "Copy the run to where there is room to write.")
+def _refuse(target: Path, error: OSError) -> InputError:
+    remedy = advise(error, "Copy the run to where there is room to write.")
+    return InputError(f"{target} cannot be written: {error.strerror}.", remedy)
 
 
 async def _measure(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from society.core.atomic import atomic_write
+from society.core.disks import advise
 from society.core.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -72,5 +73,6 @@ def save(figure: Figure, path: Path) -> Path:
         with atomic_write(path) as part:
             figure.savefig(part, format=form, dpi=200, metadata=METADATA[form])
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another path with -o.") from error
+        remedy = advise(error, "Choose another path with -o.")
+        raise InputError(f"{path} cannot be written: {error.strerror}.", remedy) from error
     return path

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from society.core.disks import advise
 from society.core.errors import InputError
 from society.core.hidden_chars import reveal
 from society.metrics.compared_runs import require_common_questions
@@ -66,7 +67,7 @@ def plot_runs(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                f"{folder} cannot be written: {error.strerror}.", "Choose another folder with -o."
+                f"{folder} cannot be written: {error.strerror}.", advise(error, "Choose another folder with -o.")
             ) from error
         return [save(figure, folder / f"{name}.{form}") for name, figure in figures.items()]
 

@@ -124,12 +124,13 @@ class RunFolder:
         """Leave nothing behind if a new run did not start. After an interruption the folder stays, to be resumed."""
         if kind is not None and not issubclass(kind, Exception):
             return
-        if self._begun or self._holder is None or self._kept.exists() or self.store.exists():
+        if self._begun or self._kept.exists() or self.store.exists():
             return
         with suppress(OSError):
-            self._holder.remove()
-            drop_begun(self.path)
-            (self.path / LOCK).unlink(missing_ok=True)
+            if self._holder is not None:
+                self._holder.remove()
+                drop_begun(self.path)
+                (self.path / LOCK).unlink(missing_ok=True)
             self.path.rmdir()
 
     def _put_back(self) -> None:

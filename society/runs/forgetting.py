@@ -31,7 +31,6 @@ from society.runs.folder import EARLIER
 from society.runs.places import PAGE, STORE
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
-from society.store import Store
 from society.tasks.base import Task
 
 SHORTEST = 20
@@ -72,15 +71,14 @@ def forget_item(folder: Path, item: str) -> Forgotten:
         asked += [result.question for result in results]
         own = _select([*asked, *(text for turn in turns for text in _list_replies(turn))])
         shown = _select(call.result for turn in turns for call in turn.calls)
-        _redact(store, item, Run(folder).scenario)
-        store.forget(item)
-        quoting = list(dict.fromkeys([*store.recalling(item), *store.quoting(own, calls=True), *store.quoting(shown)]))
-        store.set_meta({FORGOTTEN: str(count_forgotten(store.meta()) + 1)})
-        keep_questions(folder, [found for found in questions if found.id != item])
         for name in (PAGE, MEASUREMENTS):
             (folder / name).unlink(missing_ok=True)
         for path in folder.rglob(CHECKPOINTS):
             shutil.rmtree(path)
+        keep_questions(folder, [found for found in questions if found.id != item])
+        meta = store.meta()
+        store.forget(item, _redact(meta, item, Run(folder).scenario) | {FORGOTTEN: str(count_forgotten(meta) + 1)})
+        quoting = list(dict.fromkeys([*store.recalling(item), *store.quoting(own, calls=True), *store.quoting(shown)]))
         places = [*_search_facts(store.meta(), own), *_search_files(folder, own)]
     learned = {(row.iteration, row.learner, row.agent) for row in sources}
     adapters = tuple(f"{learner}, {agent}, iteration {iteration + 1}" for iteration, learner, agent in sorted(learned))
@@ -100,9 +98,8 @@ def _select(texts: Iterable[str]) -> list[str]:
     return sorted({text for text in texts if len(text) >= SHORTEST})
 
 
-def _redact(store: Store, item: str, scenario: Scenario) -> None:
-    """Delete the text of an item where the run's scenario lists its questions itself."""
-    meta = store.meta()
+def _redact(meta: Mapping[str, str], item: str, scenario: Scenario) -> dict[str, str]:
+    """Return the facts with the run's scenario, without the text of an item if the scenario lists its questions."""
     facts = {name: read_object(meta, name) for name in ("scenario", "definition") if name in meta}
     tasks: list[tuple[tuple[str, ...], Task]] = [(("task",), scenario.task)]
     if scenario.train is not None and scenario.train.task is not None:
@@ -116,7 +113,7 @@ def _redact(store: Store, item: str, scenario: Scenario) -> None:
             for step in (*above, place[0]):
                 listed = listed[step]
             listed[place[1]] = {"question": DELETED, "id": item}
-    store.set_meta({name: json.dumps(found) for name, found in facts.items()})
+    return {name: json.dumps(found) for name, found in facts.items()}
 
 
 def _search_facts(meta: Mapping[str, str], texts: Sequence[str]) -> Iterator[str]:

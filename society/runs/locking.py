@@ -64,9 +64,15 @@ def hold(folder: Path, seen: Found | None) -> Iterator[Holder]:
 
     Raises `RunFolderError` if a process holds it already, and `OSError` if it cannot be written.
     """
+    fresh = not (folder / LOCK).exists()
     lock = _lock(folder)
     try:
-        holder = Holder(folder).acquire(seen, locked=lock is not None)
+        try:
+            holder = Holder(folder).acquire(seen, locked=lock is not None)
+        except OSError:
+            if fresh:  # else the folder would count as one in which a run has begun
+                (folder / LOCK).unlink(missing_ok=True)
+            raise
         try:
             yield holder
         finally:

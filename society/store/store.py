@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -195,25 +195,27 @@ class Store(StoreReader):
                     self.commit()
         self.commit()
 
-    def forget(self, item: str) -> int:
+    def forget(self, item: str, facts: Mapping[str, str]) -> None:
         """Delete all turns, results and training rows of an item, and every text that nothing refers to any more.
 
-        Return the number of deleted turns. Their bytes are overwritten.
+        Their bytes are overwritten. `facts` about the run are stored in the same transaction.
         """
         try:
             self._prepare()
             self._db.execute("PRAGMA secure_delete=ON")
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
-                turns = self._db.execute("DELETE FROM turns WHERE item=?", (item,)).rowcount
+                self._db.execute("DELETE FROM turns WHERE item=?", (item,))
                 self._db.execute("DELETE FROM results WHERE item=?", (item,))
                 self._db.execute("DELETE FROM examples WHERE source_item=?", (item,))
                 self._db.execute(_DELETE_LOST_TEXTS)
-            self._db.execute("VACUUM")
+                for name, value in facts.items():
+                    self._db.execute(META.insert, META.write(MetaRow(name, value)))
+            with suppress(sqlite3.OperationalError):  # frees space, and needs as much for a moment
+                self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except (sqlite3.Error, OSError) as error:
             raise explain(self._path, error) from error
-        return turns
 
     def commit(self) -> None:
         """Commit all that is pending. Raises `StoreError` when it cannot be written."""

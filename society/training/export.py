@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from society.core.atomic import atomic_write
+from society.core.disks import advise
 from society.core.errors import InputError, StoreError
 from society.core.plain import to_plain
 from society.core.types import ChatMessage, Example, Turn
@@ -80,7 +81,7 @@ class TrainingExport:
             why = error.__cause__ if isinstance(error, StoreError) else error
             raise InputError(
                 f"{self.folder} cannot be written: {getattr(why, 'strerror', None) or why}.",
-                "Choose another place with --to (Python: folder).",
+                advise(why, "Choose another place with --to (Python: folder)."),
             ) from error
         return self.written
 
