@@ -13,6 +13,7 @@ from pathlib import Path
 
 from society.core.atomic import atomic_write
 from society.core.errors import BackendError, InputError
+from society.core.hub_cache import user_cache
 
 
 def cache_folder() -> Path:
@@ -26,23 +27,26 @@ def cache_place(*parts: str) -> Path:
     A cache that other users share may be read-only. What is missing there is then written into the user's own cache
     folder. Raises `InputError` if neither can be written.
     """
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "society"
+    own = user_cache() / "society"
     folders = list(dict.fromkeys([Path(os.environ.get("SOCIETY_CACHE") or own), own]))
     places = [folder.joinpath(*parts) for folder in folders]
     for place in places:
         if place.exists():
             return place
-    fault: OSError | None = None
-    for place in places:
+    faults = []
+    for folder, place in zip(folders, places, strict=True):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            fault = fault or error
+            faults.append(f"{folder}: {error.strerror}")
             continue
         if os.access(place.parent, os.W_OK):
             return place
-    reason = f"created: {fault}" if fault else "written"
-    raise InputError(f"The cache folder {folders[0]} cannot be {reason}.", "Set SOCIETY_CACHE.") from None
+        faults.append(f"{folder}: not writable")
+    raise InputError(
+        f"No cache folder can be used ({'; '.join(faults)}).",
+        "Set SOCIETY_CACHE to a folder that can be written.",
+    )
 
 
 @contextlib.contextmanager

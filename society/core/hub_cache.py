@@ -1,6 +1,7 @@
 """The cache of the Hugging Face hub: `KIND--OWNER--NAME/snapshots/COMMIT/FILE`. No library is needed to read it.
 
-hub_cache       the folder of the cache
+user_cache      the user's own folder for caches of all programs
+hub_cache       the folder of the hub's cache
 find_snapshot   the snapshot of a data set or a model
 commit_of       the commit that a file or folder of the cache belongs to
 is_offline      whether the user keeps the hub's clients from the network
@@ -19,9 +20,22 @@ from society.core.regular_files import read_limited
 _COMMIT = re.compile("[0-9a-f]{1,64}")
 
 
+def user_home() -> Path:
+    """Return the user's home folder. Containers may have none: then it is a path that cannot exist."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull, "home")
+
+
+def user_cache() -> Path:
+    """Return the user's own folder for caches."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or user_home() / ".cache")
+
+
 def hub_cache() -> Path:
     """Return the folder of the cache, as the hub's client finds it."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    home = os.environ.get("HF_HOME") or user_cache() / "huggingface"
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
 
 

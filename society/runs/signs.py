@@ -39,7 +39,7 @@ class Sign:
             when = f"{duration(self.ahead)} from now" if self.ahead > 0 else f"{duration(-self.ahead)} ago"
             return (
                 f"The last sign of life of {holder} was {when} by the clock of this machine. If clocks differ, it may "
-                f"still work. A look of {WATCH:g} s tells."
+                "still work: `society status` looks twice."
             )
         if abs(self.ahead) > PATIENCE:
             way = "behind" if self.ahead > 0 else "ahead of"

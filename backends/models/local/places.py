@@ -17,6 +17,7 @@ from backends.models.local.gguf import add_file, add_files
 from backends.models.local.model import Found, LocalModel
 from backends.models.packages import list_part_packages, normal_name
 from society.core.errors import InputError
+from society.core.hub_cache import user_cache, user_home
 from society.core.regular_files import read_json
 
 PACKAGE = "Python package"
@@ -68,7 +69,7 @@ def add_lm_studio(found: Found) -> None:
 
 def add_llama_cpp(found: Found) -> None:
     """Add the models that llama.cpp has downloaded."""
-    usual = _home("Library", "Caches") if sys.platform == "darwin" else _cache()
+    usual = _home("Library", "Caches") if sys.platform == "darwin" else user_cache()
     add_files(found, found.walk(Path(os.environ.get("LLAMA_CACHE") or usual / "llama.cpp")), "llama.cpp")
 
 
@@ -102,9 +103,5 @@ def _name(path: Path) -> str:
     return "/".join([*shown, f"{model}:{tag}"])
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or _home(".cache"))
-
-
 def _home(*parts: str) -> Path:
-    return Path.home().joinpath(*parts)
+    return user_home().joinpath(*parts)

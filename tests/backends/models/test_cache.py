@@ -9,6 +9,7 @@ import pytest
 from backends.models.cache import cache_place
 from society.core.atomic import atomic_write
 from society.core.errors import InputError
+from society.core.hub_cache import hub_cache
 
 
 @pytest.fixture
@@ -50,7 +51,26 @@ def test_without_any_cache_the_variable_is_named(caches: tuple[Path, Path], monk
         cache_place("a.gguf")
     caches[0].parent.joinpath("shared").rmdir()
     caches[0].write_text("a file in the way")
-    with pytest.raises(InputError, match="cannot be created"):
+    with pytest.raises(InputError, match=r"shared: .*; .*home/society: not writable"):
+        cache_place("a.gguf")
+
+
+def test_a_user_without_a_home_uses_the_shared_cache(
+    caches: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs as an unknown user."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    for name in ("HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    assert cache_place("a.gguf") == caches[0] / "a.gguf"
+    assert not hub_cache().exists()
+    monkeypatch.delenv("SOCIETY_CACHE")
+    with pytest.raises(InputError, match="SOCIETY_CACHE"):
         cache_place("a.gguf")
 
 
