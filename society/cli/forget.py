@@ -18,21 +18,30 @@ def command(runs: tuple[Path, ...], items: tuple[str, ...]) -> int:
 
     The bytes are overwritten. RUN counts the deleted question, and can be read but not resumed. Checkpoints within a
     finetuning are removed. Adapters that learned from the item, and other debates and files that quote it, are listed;
-    the exit status is then 1. Name all runs of a sweep, and those that reused the turns. Delete exports, archives and
-    the source of the question yourself.
+    the exit status is then 1. RUN may be the folder of a sweep. Name those that reused the turns, too. Delete exports,
+    archives and the source of the question yourself.
 
     \b
     society forget runs/mine --item trivia-7
-    society forget runs/sweep-mine/* --item trivia-7
+    society forget runs/sweep-mine --item trivia-7
     """
     from society.cli.streams import say
     from society.core.plain import count
-    from society.runs.forgetting import forget_item
+    from society.runs.find import find_runs
+    from society.runs.forgetting import NoSuchItemError, forget_item
 
-    remains = False
-    for run, item in itertools.product(runs, items):
-        done = forget_item(run, item)
-        say(f"{run}: {count(done.turns, 'turn')} of {item} deleted.")
+    remains, missing = False, 0
+    folders = [run.folder for run in find_runs(runs)]
+    for folder, item in itertools.product(folders, items):
+        try:
+            done = forget_item(folder, item)
+        except NoSuchItemError as error:
+            missing += 1
+            if missing == len(folders) * len(items):
+                raise
+            say(error.cause)
+            continue
+        say(f"{folder}: {count(done.turns, 'turn')} of {item} deleted.")
         told = (
             ("Debates on other items quote it. Delete these too", done.quoting),
             ("Adapters learned from it, and keep what they learned", done.adapters),

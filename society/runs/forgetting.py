@@ -53,8 +53,12 @@ class Forgotten:
     places: tuple[str, ...]
 
 
+class NoSuchItemError(InputError):
+    """A run has no item of this id."""
+
+
 def forget_item(folder: Path, item: str) -> Forgotten:
-    """Delete the text of an item from a run. Raises `InputError` if the run has no such item, `RunFolderError`."""
+    """Delete the text of an item from a run. Raises `NoSuchItemError`, `InputError` and `RunFolderError`."""
     if (folder / EARLIER).exists():
         raise InputError(
             f"{folder / EARLIER} has stores from before a change of the scenario, which may hold the item too.",
@@ -65,7 +69,9 @@ def forget_item(folder: Path, item: str) -> Forgotten:
     with edit_run(folder) as store:
         turns, results = list(store.turns("item = ?", (item,))), list(store.results("item = ?", (item,)))
         if not turns and all(asked.id != item for asked in questions):
-            raise InputError(f"The run in {folder} has no item {item!r:.80}.", "`society show RUN` lists its debates.")
+            raise NoSuchItemError(
+                f"The run in {folder} has no item {item!r:.80}.", "`society show RUN` lists its debates."
+            )
         sources = store.examples("source_item = ?", (item,))
         asked = [text for found in questions if found.id == item for text in (found.question, found.stem)]
         asked += [result.question for result in results]

@@ -147,12 +147,15 @@ def test_a_forgotten_question_is_nowhere(make: Make, tmp_path: Path, capsys: pyt
     checkpoint.mkdir(parents=True)
     (checkpoint / "0.pt").write_text(SECRET)
     if "memory" not in make(tmp_path):
-        assert main(["forget", str(done.folder), str(other.folder), "--item", "q1"]) == 0
+        assert main(["forget", str(tmp_path), "--item", "q1"]) == 0  # the folder of both runs
         assert not find_secret(other.folder)
     else:
         assert main(["forget", str(done.folder), "--item", "q1"]) == 1
         assert "Debates on other items quote it. Delete these too: q2, q3." in capsys.readouterr().err
         assert main(["forget", str(done.folder), "--item", "q2", "--item", "q3"]) == 1
+        assert main(["forget", str(tmp_path), "--item", "q3"]) == 1
+        assert f"The run in {done.folder} has no item 'q3'." in capsys.readouterr().out
+    assert main(["forget", str(tmp_path), "--item", "unknown"]) == 2
     assert not find_secret(done.folder)
     assert done.scenario.task.items[1].model_dump()["question"] == DELETED  # type: ignore[attr-defined]
     assert main(["show", str(done.folder)]) == 0
