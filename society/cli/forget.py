@@ -49,6 +49,6 @@ def command(runs: tuple[Path, ...], items: tuple[str, ...]) -> int:
         )
         for text, names in told:
             if names:
-                say(f"{text}: {', '.join(names)}.", err=True)
+                say(f"{text}: {'; '.join(names)}.", err=True)
         remains |= any(names for _, names in told)
     return int(remains)

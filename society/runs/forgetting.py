@@ -75,7 +75,7 @@ def forget_item(folder: Path, item: str) -> Forgotten:
         sources = store.examples("source_item = ?", (item,))
         asked = [text for found in questions if found.id == item for text in (found.question, found.stem)]
         asked += [result.question for result in results]
-        own = _select([*asked, *(text for turn in turns for text in _list_replies(turn))])
+        replies = _select(text for turn in turns for text in _list_replies(turn))
         shown = _select(call.result for turn in turns for call in turn.calls)
         for name in (PAGE, MEASUREMENTS):
             (folder / name).unlink(missing_ok=True)
@@ -84,6 +84,8 @@ def forget_item(folder: Path, item: str) -> Forgotten:
         keep_questions(folder, [found for found in questions if found.id != item])
         meta = store.meta()
         store.forget(item, _redact(meta, item, Run(folder).scenario) | {FORGOTTEN: str(count_forgotten(meta) + 1)})
+        # What agents say on other items word for word, such as "I do not know.", is no quotation.
+        own = [*_select(asked), *(text for text in replies if not store.is_reply(text))]
         quoting = list(dict.fromkeys([*store.recalling(item), *store.quoting(own, calls=True), *store.quoting(shown)]))
         places = [*_search_facts(store.meta(), own), *_search_files(folder, own)]
     learned = {(row.iteration, row.learner, row.agent) for row in sources}

@@ -153,6 +153,11 @@ class StoreReader:
         found = [item for text in texts for item in self._read(lambda row: str(row["item"]), query, (text,))]
         return list(dict.fromkeys(found))
 
+    def is_reply(self, text: str) -> bool:
+        """Return whether a turn has exactly this text or thought."""
+        query = "SELECT 1 AS found FROM turns WHERE text = ?1 OR thought = ?1 LIMIT 1"
+        return bool(list(self._read(lambda row: row["found"], query, (text,))))
+
     def check_rows(self) -> None:
         """Read every row. Raises `RunFolderError` for one that this program did not write."""
         readers: dict[str, Callable[[Row], object]] = {

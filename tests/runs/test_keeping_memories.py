@@ -151,9 +151,9 @@ def test_a_forgotten_question_is_nowhere(make: Make, tmp_path: Path, capsys: pyt
         assert not find_secret(other.folder)
     else:
         assert main(["forget", str(done.folder), "--item", "q1"]) == 1
-        assert "Debates on other items quote it. Delete these too: q2, q3." in capsys.readouterr().err
+        assert "Debates on other items quote it. Delete these too: q2; q3." in capsys.readouterr().err
         assert main(["forget", str(done.folder), "--item", "q2", "--item", "q3"]) == 1
-        assert main(["forget", str(tmp_path), "--item", "q3"]) == 1
+        assert main(["forget", str(tmp_path), "--item", "q3"]) == 0
         assert f"The run in {done.folder} has no item 'q3'." in capsys.readouterr().out
     assert main(["forget", str(tmp_path), "--item", "unknown"]) == 2
     assert not find_secret(done.folder)
@@ -183,3 +183,10 @@ def test_calls_and_files_that_quote_a_forgotten_question_are_named(
     facts = [f"the fact {name!r} of {STORE}" for name in ("definition", "scenario")]
     assert sorted(found.places) == ["error.txt", *facts], "the rules quote it"
     assert main(["forget", str(done.folder), "--item", "q3"]) == 0
+
+
+def test_what_agents_say_on_all_questions_is_no_quotation(tmp_path: Path) -> None:
+    made = with_a_person(tmp_path)
+    made["backends"]["b"]["rules"] = [{"say": "I do not know the answer to this."}]
+    done = play(made, tmp_path / "run")
+    assert forget_item(done.folder, "q1").quoting == ()
