@@ -156,7 +156,7 @@ def test_the_power_cut_is_a_hard_one(recorded: Recorded, tmp_path: Path) -> None
 
 
 @needs_preload
-@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.3, 0.6])
+@pytest.mark.parametrize("fraction", [0.02, 0.1, 0.3, 0.6])
 def test_a_disk_that_is_full_from_any_write_on_loses_nothing(
     path: Path, whole: Path, recorded: Recorded, tmp_path: Path, fraction: float
 ) -> None:
