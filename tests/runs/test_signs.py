@@ -22,6 +22,7 @@ from society.runs.status import read_status
 from society.scenario.models.scenario import Scenario
 from society.session import run
 from society.store.table import encode_json
+from society.view.runs_folder import RunsFolder
 from tests.runs.test_status import TEXT, write_state
 
 
@@ -156,6 +157,7 @@ def test_a_run_that_loads_on_another_machine_is_listed_with_host_and_process(
     loading.mkdir(parents=True)
     (loading / LOCK).touch()
     other = Elsewhere(loading, 0)
+    assert [row["state"] for row in (RunsFolder(held.parent / "sweep").index() or {})["runs"]] == ["starting"]
     rows = {row.name: row for row in RunList(held.parent).read()[0]}
     assert (rows["sweep/first"].state, rows["sweep/first"].scenario) == ("starting", "")
     assert rows["sweep/first"].reason.startswith("Process 12 on node-7.")
