@@ -73,8 +73,21 @@ class Serving(HuggingFace):
     def check_files(self) -> None:
         """Check the model's files, and whether the server is installed where the backend starts it."""
         super().check_files()
+        self.check_heads()
         if self.url is None:
             self.engine().find_program()
+
+    def check_heads(self) -> None:
+        """Raise `InputError` if `gpus` cannot share the attention heads of the model evenly, where it is known."""
+        config = self.read_config() or {}
+        text = config.get("text_config")
+        found = {**config, **(text if isinstance(text, dict) else {})}.get("num_attention_heads")
+        if isinstance(found, int) and found % self.gpus:
+            raise InputError(
+                f"{self.gpus} GPUs cannot share the model's {found} attention heads evenly.",
+                f"Set gpus to a divisor of {found}.",
+                ("gpus",),
+            )
 
     def cached_tokens(self, sequences: int, longest: int) -> int:
         """Return the tokens of one sequence: others wait while the server's memory is full."""

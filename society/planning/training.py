@@ -68,6 +68,9 @@ def describe_training(society: Society, worst: Sequence[PlannedTurn], memory: fl
             kind = f"{config.get('model_type')}{' with experts' * has_experts(config)}"
             lines.append(f"Finetuning {name!r}: no estimate of memory for models of the kind {kind}. {KNOWN}")
             continue
+        if sizes.heads % max(backend.generating_gpus, 1):
+            lines.append(f"Finetuning {name!r}: `gpus` cannot share {sizes.heads} attention heads evenly.")
+            continue
         longest = max(turn.prompt + turn.answer for turn in worst if turn.backend == turns[0].backend)
         cached = backend.cached_tokens(society.scenario.concurrency * len(society.agents), longest)
         lines += _describe(society, spec, name, turns, sizes, backend, memory, cached)
@@ -114,6 +117,8 @@ def _describe(
             yield f"    {_held(generating, gb(found.opened))}"
         elif found.generation >= 0.9 * memory:
             yield "    Its KV cache is too large: lower `batch` or `cache_tokens` of the backend."
+        elif not found.fits and found.most < memory:
+            yield "    A tenth of a GPU's memory is kept as a reserve."
         yield from (f"    {line}" for line in found.lines)
     if generating:
         yield "  " + generation_memory(sizes, cached, base, generating)[1]

@@ -322,6 +322,10 @@ def test_what_cannot_be_opened_does_not_fit(
     said = [line for line in capsys.readouterr().out.splitlines() if re.match(r"  \d GPUs?: |.*opening", line)]
     assert [line.rpartition(", ")[2] for line in said[::2]] == ["does not fit", "fits", "fits"]
     assert said[1].endswith("(70.554 G x 2 bytes) / 8 = 17.64 GB, on each of 8 GPUs before")
+    plan(tmp_path, scenario, LLAMA_3_70B, settings, "backends.big.kind=vllm", "backends.big.gpus=3")
+    said = capsys.readouterr().out.splitlines()
+    assert "Finetuning 'all': `gpus` cannot share 64 attention heads evenly." in said
+    assert not [line for line in said if "fits" in line]
     plan(tmp_path, scenario, LLAMA_3_70B, settings, "backends.big.kind=vllm", "backends.big.url=http://127.0.0.1:1/v1")
     said = capsys.readouterr().out.splitlines()
     assert "  generation  on the server that runs at `url`, whose memory is not counted" in said

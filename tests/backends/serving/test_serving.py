@@ -152,6 +152,9 @@ def test_a_started_server_spreads_the_model_over_gpus(
     for wrong in ({"url": "http://127.0.0.1:1/v1"}, {"device": "cpu"}):
         with pytest.raises(ValidationError, match="gpus"):
             kind(gpus=2, **wrong)
+    config.check_files()
+    with pytest.raises(InputError, match="3 GPUs cannot share the model's 4 attention heads evenly"):
+        kind(model=str(model), gpus=3).check_files()
 
 
 @pytest.mark.parametrize("kind", KINDS)
