@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from backends.models.model_folder import require_open
 from backends.models.peft_folder import CONFIG, check_folder, check_stored, read_shapes
 from society.core.atomic import move_into_place
 from society.core.errors import BackendError, InputError, StoreError
@@ -95,6 +96,7 @@ def check_path(path: Path, base: Path | None) -> None:
 
 def check_files(folder: Path) -> None:
     """Raise `BackendError` for a folder that is neither an adapter that can be used here nor full weights."""
+    require_open(folder)
     if is_lora(folder) or not (folder / "config.json").exists():
         check_folder(folder)
     elif not any(folder.glob("*.safetensors")):

@@ -10,6 +10,7 @@ from backends.models.packages import find_in_package
 from society.core.errors import InputError, MissingExtraError
 from society.core.hub_cache import commit_of, find_snapshot
 from society.core.paths import is_revision
+from society.core.regular_files import require_readable
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def find_model(model: str) -> Path:
     if source == "hf":
         return fetch_from_hub(rest)
     path = Path(model).expanduser()
+    require_readable(path)
     if (path / "config.json").is_file():
         raise InputError(f"{path} is a folder of transformers, and no .gguf file.", "Set `kind: hf` for this backend.")
     if not path.is_file():
@@ -141,6 +143,8 @@ def fetch_from_hub(reference: str) -> Path:
         files = [hf_hub_download(repo, part, revision=revision, local_files_only=offline) for part in parts]
         return Path(files[0])
     except (OSError, ValueError) as error:  # bases of the hub's own errors: offline, unknown, forbidden
+        if isinstance(error, PermissionError) and error.filename:
+            require_readable(Path(error.filename))
         reason = "the address of the hub is unknown here" if offline else explain_hub(error)
         pinned = f" --revision {revision}" if revision != "main" else ""
         raise InputError(

@@ -20,7 +20,7 @@ from typing import Any
 from backends.models.find import split_parts
 from backends.models.gguf_reader import MOST_LAYERS, FormatError, Reader, TruncatedError
 from society.core.errors import InputError, MissingExtraError
-from society.core.regular_files import open_regular
+from society.core.regular_files import open_regular, require_readable
 
 _SMALLEST_ENTRY = 8 + 4 + 1  # an empty key, its type, a byte
 _SMALLEST_TENSOR = 8 + 4 + 4 + 8  # an empty name, no dimensions, a type, an offset
@@ -105,12 +105,13 @@ def check_gguf(path: str | Path) -> GGUFInfo:
 
 
 def _check_file(path: Path) -> GGUFInfo:
+    require_readable(path)
     try:
         with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _read(Reader(data))
     except FileNotFoundError:
         raise InputError(f"There is no model file {path}.", "Check the path.") from None
-    except (OSError, ValueError) as error:  # a folder, no permission, an empty file
+    except (OSError, ValueError) as error:  # a folder, an empty file
         raise InputError(f"{path} cannot be read as a GGUF file: {error}.", "Give the path of a .gguf file.") from None
     except FormatError as fault:
         truncated = "; an interrupted download is the usual reason" if isinstance(fault, TruncatedError) else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from backends.models.find import explain_hub, split_pin
 from society.core.errors import InputError, MissingExtraError
 from society.core.hub_cache import find_snapshot
+from society.core.regular_files import require_readable
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """Patterns of the files of a model that are downloaded."""
@@ -40,6 +41,8 @@ def download(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=WANTED))
     except Exception as error:  # the hub client raises its own, its HTTP library's and OS errors
+        if isinstance(error, PermissionError) and error.filename:
+            require_readable(Path(error.filename))
         pinned = f" --revision {revision}" if revision != "main" else ""
         raise InputError(
             f"The model {hub_id} could not be fetched: {explain_hub(error)}.",

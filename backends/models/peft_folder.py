@@ -12,6 +12,7 @@ from pathlib import Path
 from backends.models.lora_config import check_patterns, find_fault, read_config
 from backends.models.safetensors_header import read_header
 from society.core.errors import BackendError
+from society.core.regular_files import require_readable
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PICKLED = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth", "adapter_model.pkl")
@@ -85,6 +86,7 @@ def read_shapes(*files: Path) -> dict[str, Shape]:
 
     shapes: dict[str, Shape] = {}
     for path in files:
+        require_readable(path)
         try:
             header = read_header(path)
             with safe_open(path, "np"):  # it checks the places of the tensors in the file

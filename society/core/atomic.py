@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -37,7 +38,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def move_into_place(part: Path, path: Path) -> Path:
-    """Rename `part`, a file or folder, to `path` in the same folder, once its contents are safe on the disk."""
+    """Rename `part`, a file or folder, to `path` in the same folder, once its contents are safe on the disk.
+
+    Its files have the rights that the umask gives, also those that a library wrote for their owner alone.
+    """
+    _give_rights([part, *part.rglob("*")])
     if part.is_dir():
         for inner in part.rglob("*"):
             _sync(inner)
@@ -46,6 +51,19 @@ def move_into_place(part: Path, path: Path) -> Path:
     part.replace(path)
     _sync(path.parent)
     return path
+
+
+def _give_rights(paths: Iterable[Path]) -> None:
+    """Give the rights of a new file to files that their owner alone may read, such as those of safetensors."""
+    closed = [path for path in paths if path.is_file() and not path.is_symlink() and not path.stat().st_mode & 0o077]
+    if not closed:
+        return
+    new = closed[0].with_name(f".{closed[0].name}.new")  # reading the umask would change it for all threads
+    new.touch()
+    rights = stat.S_IMODE(new.stat().st_mode)
+    new.unlink()
+    for path in closed:
+        path.chmod(rights | stat.S_IMODE(path.stat().st_mode))
 
 
 def _sync(path: Path) -> None:

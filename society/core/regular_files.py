@@ -4,6 +4,8 @@ open_regular    opens a file without waiting for a writer
 read_limited    returns the contents of a file
 read_json       returns the mapping in a JSON file
 read_stamp      returns what differs once a file has changed
+find_closed, require_readable
+                find a file or folder that this user may not read
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import os
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from society.core.errors import InputError
 
 Stamp = tuple[int, int, int, int]
 """Device, inode, time of the last change in nanoseconds, and size in bytes of a file."""
@@ -27,6 +31,27 @@ def read_stamp(path: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def find_closed(*paths: Path) -> Path | None:
+    """Return the first file or folder that exists and that this user may not read; None if there is none."""
+    return next(filter(_is_closed, paths), None)
+
+
+def _is_closed(path: Path) -> bool:
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK)
+
+
+def require_readable(*paths: Path) -> None:
+    """Raise `InputError` for a file or folder that this user may not read."""
+    closed = find_closed(*paths)
+    if closed is not None:
+        place = closed.resolve()  # `chmod` does not follow links to other files, such as those of the hub's cache
+        raise InputError(f"This user may not read {place}.", f"Its owner can give the right: chmod a+rX {place}")
 
 
 def open_regular(path: Path) -> BinaryIO:

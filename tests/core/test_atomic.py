@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import networkx as nx
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from backends.hf.adapters import write_folder
 from society.core.atomic import atomic_write, move_into_place
@@ -100,3 +102,18 @@ def test_a_picture_that_cannot_be_finished_is_not_there(tmp_path: Path, monkeypa
     with pytest.raises(RuntimeError):
         draw([describe_graph("pair", graph)], tmp_path / "picture.svg")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_files_of_libraries_have_the_rights_that_the_umask_gives(tmp_path: Path, umask: int) -> None:
+    """Those of safetensors are for their owner alone, and other users of a shared cache could not read them."""
+    before = os.umask(umask)
+    try:
+        write_folder(tmp_path / "model", lambda part: save_file({"a": np.zeros(1)}, part / "model.safetensors"))
+        with atomic_write(tmp_path / "a.safetensors") as part:
+            save_file({"a": np.zeros(1)}, part)
+    finally:
+        os.umask(before)
+    files = [tmp_path / "model" / "model.safetensors", tmp_path / "a.safetensors"]
+    assert [oct(file.stat().st_mode & 0o777) for file in files] == [oct(0o666 & ~umask)] * 2
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a.safetensors", tmp_path / "model", files[0]]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from backends.models.cache import cache_place
+from backends.models.find import find_model
+from backends.models.model_folder import check_model_folder
 from society.core.atomic import atomic_write
 from society.core.errors import InputError
 from society.core.hub_cache import hub_cache
@@ -20,10 +23,11 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]
     return tmp_path / "shared", tmp_path / "home" / "society"
 
 
-def forbid(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
-    """Make folders read-only, also for the administrator."""
+def forbid(monkeypatch: pytest.MonkeyPatch, *places: Path, right: int = os.W_OK) -> None:
+    """Take a right to files and folders, by default that to write, also from the administrator."""
     monkeypatch.setattr(
-        "os.access", lambda path, mode: not any(Path(path).is_relative_to(folder) for folder in folders)
+        "os.access",
+        lambda path, mode: not (mode & right and any(Path(path).is_relative_to(place) for place in places)),
     )
 
 
@@ -43,6 +47,37 @@ def test_a_read_only_cache_is_read_and_the_rest_is_ones_own(
     assert cache_place("b.gguf") == own / "b.gguf"
     cache_place("b.gguf").write_text("whole")
     assert cache_place("b.gguf") == own / "b.gguf"
+
+
+@pytest.mark.parametrize("inner", [None, "model.safetensors"], ids=["a file", "a file in a folder"])
+def test_what_may_not_be_read_is_made_again_in_ones_own_cache(
+    caches: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, inner: str | None
+) -> None:
+    own = caches[1]
+    closed = cache_place("a") / inner if inner else cache_place("a")
+    closed.parent.mkdir(exist_ok=True)
+    closed.write_text("whole")
+    forbid(monkeypatch, closed, right=os.R_OK)
+    assert cache_place("a") == cache_place("a") == own / "a"
+    assert [record.getMessage().count(str(closed)) for record in caplog.records] == [1]
+    assert "chmod" in caplog.text
+    (own / "a").write_text("whole")
+    assert cache_place("a") == own / "a"
+    forbid(monkeypatch, closed, own / "a", right=os.R_OK)
+    with pytest.raises(InputError, match=f"(?s)shared: this user may not read {closed}; .*chmod"):
+        cache_place("a")
+
+
+def test_a_model_that_may_not_be_read_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"")
+    (tmp_path / "link.gguf").symlink_to(tmp_path / "file.gguf")
+    (tmp_path / "file.gguf").write_bytes(b"")
+    forbid(monkeypatch, weights, tmp_path / "link.gguf", right=os.R_OK)
+    with pytest.raises(InputError, match=r"not read .*model.safetensors\.\n  .*chmod"):
+        check_model_folder(tmp_path)
+    with pytest.raises(InputError, match=r"not read .*file.gguf\.\n  .*chmod a.rX .*file.gguf"):
+        find_model(str(tmp_path / "link.gguf"))
 
 
 def test_without_any_cache_the_variable_is_named(caches: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
