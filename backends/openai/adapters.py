@@ -16,7 +16,6 @@ from typing import Any
 from backends.openai.client import Client
 from backends.openai.dialects import LLAMA_CPP, SGLANG, VLLM
 from backends.openai.served import Served
-from backends.openai.wire import ModelList
 from society.core.errors import BackendError, InputError
 from society.core.hashing import hash_path
 from society.core.types import Adapter
@@ -88,7 +87,7 @@ class ServerAdapters:
 
     async def _send(self, adapter: Adapter) -> None:
         """Load the adapter on vLLM or SGLang under its hash, unless it is loaded."""
-        models = await self._client.get(f"{self._client.url}/models", ModelList)
+        models = await self._client.list_models()
         if any(entry.id == adapter.hash for entry in models.data):
             return
         body = {"lora_name": adapter.hash, "lora_path": str(Path(adapter.path).resolve())}

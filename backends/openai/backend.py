@@ -15,7 +15,7 @@ from backends.base import Backend
 from backends.openai import crowding
 from backends.openai.adapters import ServerAdapters
 from backends.openai.asking import ask_server, render_prompt
-from backends.openai.client import Client, UnreachableError
+from backends.openai.client import Client, ClosedError, UnreachableError
 from backends.openai.config import OpenAI
 from backends.openai.crowding import Crowding, Queue, find_work, read_metrics
 from backends.openai.dialects import OLLAMA, SGLANG, VLLM
@@ -30,7 +30,7 @@ from backends.openai.thinking import Fields
 from backends.openai.tools import ServerTools, make_trial
 from backends.openai.trial import try_request
 from backends.openai.wire import Completion, Message
-from society.core.errors import BackendError, ContextOverflowError, InputError, TransientError
+from society.core.errors import BackendError, ContextOverflowError, InputError, TransientError, UnavailableError
 from society.core.pieces import OnPiece, Pieces
 from society.core.types import GenerateOutput, GenerateRequest, ToolSpec
 
@@ -144,11 +144,14 @@ class _Connection:
         more = await self._settler.settle(request)
         opened = await self._settler.leaves(more, request.thinking.tags)
         async with self.limit.place():
-            await self._check_server()
+            checked = await self._check_server()
             clock = asyncio.get_running_loop().time
             started = clock()
             try:
                 completion = await self._ask(request, more, self._shower(request, opened, pieces))
+            except ClosedError:
+                await self._check_presence(checked)
+                raise
             except UnreachableError:
                 self._known.clear()
                 raise
@@ -230,18 +233,37 @@ class _Connection:
     def _read(self, completion: Completion, request: GenerateRequest, opened: bool) -> GenerateOutput:
         return read_reply(completion, request, self.served, self._estimator, opened)
 
-    async def _check_server(self) -> None:
-        """After a lost connection, check the model and load the adapters. Raise `InputError` for another model."""
+    async def _check_presence(self, checked: bool) -> None:
+        """After a connection that was closed without a response, raise `UnavailableError` if the server is gone.
+
+        A server that was `checked` just before the request, and is gone after it, may have crashed on the request. Then
+        nothing is raised, so that the attempt counts.
+        """
+        try:
+            await self.client.list_models()
+        except UnavailableError:
+            self._known.clear()
+            if not checked:
+                raise
+        except BackendError:  # a response of some kind: the server is there
+            pass
+
+    async def _check_server(self) -> bool:
+        """After a lost connection, check the model and load the adapters. Return whether this call has checked them.
+
+        Raises `InputError` for another model.
+        """
         if self._known.is_set():
-            return
+            return False
         async with self._checking:
             if self._known.is_set():
-                return
+                return False
             now = await look(self.client, self._config)
             await self._restore(now)
             self.served = replace(self.served, adapters=now.adapters)
             await self.adapters.serve(self.served)
             self._known.set()
+            return True
 
     async def _check_model(self, now: Served) -> None:
         if now.identity != self.served.identity:

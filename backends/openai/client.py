@@ -9,6 +9,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -18,6 +19,7 @@ from backends.openai.config import OpenAI
 from backends.openai.failures import NoAnswerError, WebPageError, failure, hidden_failure, is_page, read_problem
 from backends.openai.keys import find_key, is_local
 from backends.openai.streams import BrokenStreamError, is_stream, join
+from backends.openai.wire import ModelList
 from society.core.errors import MissingExtraError, TransientError, UnavailableError
 
 CONNECT_SECONDS = 10.0
@@ -46,7 +48,11 @@ class Stream(Protocol):
 
 
 class UnreachableError(UnavailableError):
-    """No server accepts connections at the address."""
+    """No server accepts connections at the address, or a tunnel does and closes them."""
+
+
+class ClosedError(TransientError):
+    """A connection that was closed before any response: the server is gone, or the request made it crash."""
 
 
 class Client:
@@ -61,6 +67,7 @@ class Client:
         self.root = root_of(config.url)
         self._errors = (httpx.HTTPError, httpx.InvalidURL)
         self._refused = (httpx.ConnectError, httpx.ConnectTimeout)
+        self._closed = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
         self._timeout = config.timeout
         key = find_key(config)
         self._key = key.encode() if key and len(key) >= SECRET else None
@@ -82,6 +89,23 @@ class Client:
     async def get(self, url: str, kind: type[Answered]) -> Answered:
         """Return the server's response at `url`. Raises `BackendError`."""
         return self._read(await self.send("GET", url), kind, f"GET {url}")
+
+    async def list_models(self) -> ModelList:
+        """Return the server's models. Raises `BackendError`.
+
+        A server whose page of models is closed twice without a response is unreachable: a tunnel accepts connections
+        for a server that is gone.
+        """
+        page = f"{self.url}/models"
+        try:
+            try:
+                return await self.get(page, ModelList)
+            except ClosedError:
+                return await self.get(page, ModelList)
+        except ClosedError as error:
+            raise UnreachableError(
+                f"No server answers at {page}: {error.cause}", "Start the server, and the tunnel to it if there is one."
+            ) from None
 
     async def post(
         self, url: str, body: dict[str, Any], kind: type[Answered], stream: Stream | None = None
@@ -119,7 +143,14 @@ class Client:
         sent = self._http.stream(method, url, content=content, headers={"Content-Type": "application/json"})
         data = bytearray()
         told = 0  # bytes of the lines that the stream knows
-        async with sent as response:
+        async with AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(sent)
+            except self._closed as error:
+                if _is_garbage(error):
+                    raise
+                cause = f"{method} {url} was closed before any response: {_reason(error)}."
+                raise ClosedError(cause, "Look into the server's log.") from None
             most = LONGEST_BODY if method == "POST" and response.status_code == 200 else LONGEST_OTHER
             decode = _decoder(response.headers.get("content-encoding", ""), f"{method} {url}")
             async for block in response.aiter_raw():
@@ -187,6 +218,11 @@ def root_of(url: str) -> str:
 def _reason(error: Exception) -> str:
     """Return the message of a library's error, or its type if the message is empty."""
     return str(error).rstrip(".") or type(error).__name__
+
+
+def _is_garbage(error: Exception) -> bool:
+    """Return whether the library's error is about a response that is no HTTP, and not about one that is missing."""
+    return type(error).__name__ == "RemoteProtocolError" and "disconnected" not in str(error)
 
 
 def _longest_answer(body: dict[str, Any] | None) -> int:

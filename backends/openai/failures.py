@@ -2,8 +2,9 @@
 
 429, 503                            `BusyError`: the run waits, and sends fewer requests from now on
 502, 504                            `UnavailableError`: the run waits
+closed before any response          `ClosedError`: as above if the list of models cannot be had either, else transient
 timeouts                            `NoAnswerError`: transient, and fewer requests from now on
-other 5xx, resets, invalid bodies   `TransientError`; a web page is a `WebPageError`
+other 5xx, breaks, invalid bodies   `TransientError`; a web page is a `WebPageError`
 a prompt too long                   `ContextOverflowError`
 401, 403, 404, quota, all others    `BackendError` with a remedy
 """

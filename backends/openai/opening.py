@@ -17,7 +17,7 @@ from backends.openai.dialects import LLAMA_CPP, LM_STUDIO, OLLAMA, OTHER, find_d
 from backends.openai.failures import NoAnswerError, WebPageError
 from backends.openai.replies import find_end
 from backends.openai.served import Served
-from backends.openai.wire import LoadedModels, LoraList, ModelEntry, ModelList, Props
+from backends.openai.wire import LoadedModels, LoraList, ModelEntry, Props
 from society.core.errors import BackendError, InputError, TransientError, UnavailableError
 from society.core.identity import fingerprint
 from society.core.types import ChatMessage, GenerateRequest, Sampling
@@ -121,7 +121,7 @@ def _smaller(*contexts: int | None) -> int | None:
 async def _list_models(client: Client, config: OpenAI) -> list[ModelEntry]:
     """Return the server's list of models. A server without a list is assumed to have the scenario's model."""
     try:
-        return (await retry(partial(client.get, f"{client.url}/models", ModelList))).data
+        return (await retry(client.list_models)).data
     except TransientError:
         raise
     except BackendError as error:

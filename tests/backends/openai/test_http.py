@@ -17,9 +17,11 @@ from backends.base import Backend
 from backends.contract_tools import ask, run
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
+from backends.openai.client import ClosedError, UnreachableError
 from backends.openai.counting import Counter
 from backends.openai.dialects import VLLM
 from backends.openai.failures import BusyError, NoAnswerError, failure, retry_after
+from backends.openai.opening import NoServerError
 from backends.openai.served import Served
 from society.core.errors import (
     BackendError,
@@ -28,8 +30,11 @@ from society.core.errors import (
     RunFolderError,
     SocietyError,
     TransientError,
+    WaitedTooLongError,
 )
 from society.core.types import ChatMessage, GenerateOutput, GenerateRequest, Sampling
+from society.results import Run
+from society.runs.state import RunState
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 from society.session import run as run_scenario
@@ -205,6 +210,13 @@ def test_a_refusal_is_a_reply() -> None:
 
 # Failures
 
+TUNNELLED = """
+task: {kind: arithmetic, form: a+b, limit: 30}
+roles: {solver: {prompt: "{{ question }}"}}
+agents: {solver: {count: 2}}
+phases: [{name: debate, rounds: 1}]
+"""
+
 PASSING: dict[str, bytes | None] = {
     "429": reply({"error": {"message": "slow down"}}, 429, Retry_After="7"),
     "500": reply(b"oops", 500),
@@ -234,6 +246,72 @@ def test_what_may_pass_is_transient(name: str) -> None:
     assert caught.value.after == (7 if name == "429" else None)
     assert len(str(caught.value)) < 600
     assert isinstance(caught.value, BusyError) == (name in ("429", "503"))
+
+
+class Tunnel(Fake):
+    """A server behind a tunnel, which accepts connections without it. Some chats end it, or only their connection."""
+
+    gone = False
+
+    async def _answer(self, request: Request) -> bytes | None:
+        said = request.json["messages"][-1]["content"] if request.body else ""
+        self.gone = self.gone or said == "crash"
+        return None if self.gone or said == "refused" else await super()._answer(request)
+
+
+def test_a_server_behind_a_tunnel_is_gone_and_comes_back() -> None:
+    async def use(backend: Backend) -> None:
+        server.gone = True
+        for _ in range(2):
+            with pytest.raises(UnreachableError, match=r"No server answers at .*/models") as caught:
+                await backend.generate(ask("What?"))
+        assert "tunnel" in caught.value.remedy
+        server.gone = False
+        assert (await backend.generate(ask("What?"))).text == "It is Paris."
+
+    with Tunnel() as server:
+        run(OpenAI(url=server.url), use)
+
+
+def test_a_request_on_which_the_server_closes_or_crashes_is_counted_and_does_not_pause_the_run() -> None:
+    async def use(backend: Backend) -> None:
+        for _ in range(2):
+            with pytest.raises(ClosedError, match="closed before any response"):
+                await backend.generate(ask("refused"))
+        with pytest.raises(UnreachableError):  # an outage and a crash look the same
+            await backend.generate(ask("crash"))
+        server.gone = False
+        with pytest.raises(ClosedError):  # the server was there just before, and is not just after
+            await backend.generate(ask("crash"))
+        with pytest.raises(UnreachableError):
+            await backend.generate(ask("crash"))
+        server.gone = False
+        assert (await backend.generate(ask("What?"))).text == "It is Paris."
+
+    with Tunnel() as server:
+        run(OpenAI(url=server.url), use)
+
+
+def test_a_tunnel_that_leads_nowhere_is_no_server() -> None:
+    with Tunnel() as server:
+        server.gone = True
+        with pytest.raises(NoServerError, match="No server answers"):
+            say(OpenAI(url=server.url))
+
+
+def test_an_outage_behind_a_tunnel_stops_the_run_without_failed_turns(
+    tmp_path: Path, scenario: Callable[..., Scenario]
+) -> None:
+    def end(request: Request) -> bytes:
+        server.gone = len(server.chats) > 4
+        return reply(completion())
+
+    with Tunnel(end) as server:
+        text = f"backends: {{s: {{kind: openai, url: {json.dumps(server.url)}}}}}\nretry: {{minutes: 0}}\n{TUNNELLED}"
+        with pytest.raises(WaitedTooLongError, match="No server answers"):
+            run_scenario(scenario(text), tmp_path / "run")
+    done = Run(tmp_path / "run")
+    assert [(session.state, done.count_failed()) for session in done.sessions()] == [(RunState.EXHAUSTED, 0)]
 
 
 @pytest.mark.parametrize(
