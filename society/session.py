@@ -132,7 +132,7 @@ async def run_async(
                 pulse = Pulse()
                 folder.report_progress(lambda: pulse.last, interruption.stop)
                 processes = [backend.processes for backend in backends.values()]
-                session = SessionLog(store, interruption, spending.describe, processes)
+                session = SessionLog(store, interruption, spending.totals, processes)
                 followed = Several([pulse, session, watcher])
                 interruption.folder = folder.path
                 interruption.drop = partial(_drop_queued, backends)
@@ -146,6 +146,7 @@ async def run_async(
                     seed=scenario.seed,
                     parse=scenario.task.parse,
                     on_turn=followed.turn,
+                    on_reply=spending.reply,
                     timeout=scenario.timeout,
                     interruption=interruption,
                     retry=scenario.retry,

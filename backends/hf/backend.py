@@ -156,6 +156,11 @@ class HuggingFaceBackend(Backend):
         """Answer one request, in a batch with other pending requests."""
         return await self._generate(request)
 
+    def drop_queued(self) -> None:
+        """Drop the requests that have not joined the batch; see `Backend.drop_queued`."""
+        if self._loaded is not None:
+            self._batcher.drop_queued()
+
     async def stream(self, request: GenerateRequest, on_piece: OnPiece) -> GenerateOutput:
         """Answer one request in pieces; see `Streaming.stream`."""
         loop = asyncio.get_running_loop()

@@ -32,6 +32,7 @@ class Limit:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._steep = True
         self._dropped = asyncio.Event()
+        self._drops = 0
         self._cut_at = self._resume_at = 0.0
 
     @asynccontextmanager
@@ -65,6 +66,7 @@ class Limit:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        drops = self._drops
         try:
             await turn
         except asyncio.CancelledError:
@@ -72,9 +74,14 @@ class Limit:
                 self.in_flight -= 1
                 self._wake()
             raise
+        if drops != self._drops:  # dropped after the place was passed on, and before the request began
+            self.in_flight -= 1
+            self._wake()
+            raise DroppedError
 
     def drop_queued(self) -> None:
         """Let all requests raise `DroppedError` that wait for a place, or until the server wants to be asked again."""
+        self._drops += 1
         self._dropped.set()
         self._dropped = asyncio.Event()
         waiting, self._waiting = self._waiting, deque()

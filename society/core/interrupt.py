@@ -74,7 +74,8 @@ class Interruption:
     stops anything. `folder` is the folder of the run, for the message. `grace`: seconds for the replies in progress; 0
     stops them, too.
 
-    `drop` is called at the first signal. It lets requests that wait in queues raise `DroppedError`.
+    `drop` is called at the first signal, and when a limit is reached. It lets requests that wait in queues raise
+    `DroppedError`.
     """
 
     def __init__(self, grace: float = GRACE) -> None:
@@ -88,6 +89,8 @@ class Interruption:
         self.error: SocietyError | None = None
         """The error that `stop` was given."""
         self._before_next: SocietyError | None = None
+        """The error that stops the run once a further reply is needed."""
+        self._dropping = False
         self._waiting = False
         self._asked = 0
         self._signal: int = signal.SIGINT
@@ -97,6 +100,8 @@ class Interruption:
         """Debates under way that have not asked for a reply since the request to stop."""
         self._resting: dict[object, Hashable] = {}
         """The debates of tasks that wait between attempts or for a person, by task."""
+        self._between_attempts = 0
+        """Number of requests that wait for their next attempt."""
         self._parent: Interruption | None = None
         self._children: set[Interruption] = set()
         """Children whose runs are going on."""
@@ -158,13 +163,43 @@ class Interruption:
             self._cancel()
 
     def stop_before_next(self, error: SocietyError) -> None:
-        """Stop the run with this error as soon as a debate asks for a further reply.
+        """Stop the run with this error before a further request begins. Replies in progress are finished.
 
-        A later call replaces the error, so that its message can include the replies that are finished meanwhile.
+        Requests that wait in queues are dropped. If nothing else is asked for, the run goes on to its end. A later call
+        replaces the error, so that its message can include the replies that are finished meanwhile.
         """
-        if self.error is not None and self.error is self._before_next:
+        if self._is_limited():
             self.error = error
         self._before_next = error
+        if self._between_attempts:
+            self.stop(error)
+        self._start_dropping()
+
+    def stop_within_grace(self, error: SocietyError) -> None:
+        """Stop the run as `stop_before_next` does, but end replies in progress after the time of grace.
+
+        A run without debates under way is stopped now, such as during a training.
+        """
+        if self._loop is None or not self._is_debating():
+            self.stop(error)
+        else:
+            self.stop_before_next(error)
+            self._loop.call_later(self._grace, self._end_debates, error)
+
+    def _is_limited(self) -> bool:
+        """Return whether the error of `stop_before_next` stops the run."""
+        return self.error is not None and self.error is self._before_next
+
+    def _is_debating(self) -> bool:
+        """Return whether a reply is in progress, or a debate under way that does not wait for its next attempt."""
+        return self._held > 0 or not self._debates <= set(self._resting.values())
+
+    def _end_debates(self, error: SocietyError) -> None:
+        """Stop the run at once, with the first error, unless it no longer debates."""
+        if self._is_debating():
+            self.error = self.error or error
+            self._asked = max(self._asked, 1)
+            self._cancel()
 
     def stop(self, error: SocietyError) -> None:
         """Stop the run as the first signal does, with this error in place of `Interrupted`. The first error counts."""
@@ -209,14 +244,20 @@ class Interruption:
 
     @asynccontextmanager
     async def resting(self, debate: Hashable = None) -> AsyncIterator[None]:
-        """Wait within a `held` block, such as between attempts, without delaying a request to stop.
+        """Wait within a `held` block for the next attempt, without delaying a request to stop.
 
         After a request, the block waits forever.
         """
+        if self._before_next is not None:
+            self.stop(self._before_next)
         with self.unheld(debate):
             if self._asked:
                 await self._wait_forever(debate)
-            yield
+            self._between_attempts += 1
+            try:
+                yield
+            finally:
+                self._between_attempts -= 1
             if self._asked:
                 await self._wait_forever(debate)
 
@@ -234,6 +275,13 @@ class Interruption:
         finally:
             del self._resting[task]
             self._held += 1
+
+    async def before_request(self, debate: Hashable = None) -> None:
+        """Wait forever within a `held` block if a limit is reached, so that no further request of the turn begins."""
+        if self._before_next is not None:
+            self.stop(self._before_next)
+            with self.unheld(debate):
+                await self._wait_forever(debate)
 
     async def _wait_forever(self, debate: Hashable) -> None:
         self._leave(debate)
@@ -270,28 +318,42 @@ class Interruption:
             child._heed(times)
         if self._children:
             return
-        if times > 1 or not self._grace:
+        limited = self._is_limited()
+        if times > 1 or not (self._grace or limited):
             self._cancel()
             return
         self._debates.difference_update(self._resting.values())
         if not (self._held or self._debates):
             self._cancel()
         elif self._loop is not None:
-            self._drop(self._loop)
-            self._loop.call_later(self._grace, self._cancel)
+            self._start_dropping()
+            if not limited:  # replies that were paid for are finished
+                self._loop.call_later(self._grace, self._cancel)
             self._loop.call_later(_REPORT_AFTER, self._report)
 
+    def _start_dropping(self) -> None:
+        if self._loop is not None and not self._dropping:
+            self._drop(self._loop)
+
     def _drop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Drop queued requests, again and again: a prompt that was being tokenized enters the queue later."""
-        if self._task is not None and not self._stopping:
+        """Drop queued requests, again and again: a prompt that was being tokenized enters the queue later.
+
+        The queues are empty once no reply is in progress.
+        """
+        self._dropping = self._held > 0 and self._task is not None and not self._stopping
+        if self._dropping:
             self.drop()
             loop.call_later(_DROP_EVERY, self._drop, loop)
 
     def _report(self) -> None:
         """Print how many replies are being finished."""
         if self._held and self._task is not None and not self._stopping:
-            replies, most = count(self._held, "reply"), f"{self._grace:g} s"
-            log.warning("Stopping: finishing %s, for at most %s; Ctrl-C again stops at once.", replies, most)
+            replies = count(self._held, "reply")
+            if self._is_limited():
+                log.warning("A limit is reached: finishing %s; Ctrl-C stops at once.", replies)
+            else:
+                most = f"{self._grace:g} s"
+                log.warning("Stopping: finishing %s, for at most %s; Ctrl-C again stops at once.", replies, most)
 
     def _cancel(self) -> None:
         if self._task is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,9 @@ from backends.price import FREE
 from society.core.errors import LimitReachedError
 from society.core.interrupt import Interruption
 from society.core.plain import dollars
-from society.core.types import Turn, Usage
+from society.core.types import TurnId, Usage
 from society.runs.opening import find_prices
-from society.runs.state import Session, read_sessions
+from society.runs.state import RunState, Session, read_sessions
 from society.scenario.expand import Society
 from society.scenario.models.settings import RunLimits
 from society.store import Store
@@ -24,7 +24,8 @@ from society.watcher import Watcher
 class Spending(Watcher):
     """Counts what a run has used, in all its sessions, and stops the run at its limits.
 
-    Turns that were copied from other runs, and finetunings, use no tokens here.
+    A reply counts as soon as it arrives, also one of a turn that is not finished. Turns that were copied from other
+    runs, and finetunings, use no tokens here.
     """
 
     def __init__(self, society: Society, interruption: Interruption) -> None:
@@ -33,47 +34,73 @@ class Spending(Watcher):
         self._backends = {(phase, agent): plan.backend for (phase, agent), plan in society.plans.items()}
         self._prices = find_prices(society)
         self.tokens, self.minutes = 0, 0.0
-        self._costs = any(price not in (None, FREE) for price in self._prices.values())
+        costs = any(price not in (None, FREE) for price in self._prices.values())
+        self._counts = self._limits != RunLimits() or costs
         self.dollars: float | None = 0.0 if None not in self._prices.values() else None
 
     @contextmanager
     def of(self, stores: Iterable[Path]) -> Iterator[None]:
         """Count what earlier sessions of a run have used, and limit the minutes of the block.
 
-        `stores` are those of the run, also from before its scenario was changed. Raises `LimitReachedError` if the run
-        has used all that the scenario allows. Needs a running event loop.
+        `stores` are those of the run, the present one first, also from before its scenario was changed. Raises
+        `LimitReachedError` if the run has used all that the scenario allows, unless it is finished and needs no further
+        reply. Needs a running event loop.
         """
-        for store in stores if self._limits != RunLimits() or self._costs else ():
-            if store.exists():
-                self._read(store)
+        sessions = [self._read(store) for store in stores if store.exists()] if self._counts else []
+        self._count_lost([session for some in sessions for session in some])
         if (reached := self._find_reached()) is not None:
-            raise reached
+            if not (sessions and sessions[0] and sessions[0][-1].state == RunState.FINISHED):
+                raise reached
+            self._interruption.stop_before_next(reached)
         limit = self._limits.minutes
         timer = None
-        if limit is not None:
-            left = 60 * (limit - self.minutes)
-            timer = asyncio.get_running_loop().call_later(left, self._interruption.stop, _make_late(limit))
+        if limit is not None and reached is None:
+            timer = asyncio.get_running_loop().call_later(60 * (limit - self.minutes), self._stop_late)
         try:
             yield
         finally:
             if timer is not None:
                 timer.cancel()
 
-    def _read(self, store: Path) -> None:
+    def _read(self, store: Path) -> list[Session]:
+        """Count what a store has, and return its sessions."""
         with Store(store, read_only=True) as opened:
             for phase, agent, usage in opened.spent():
                 self._add(phase, agent, usage)
-            self.minutes += sum(map(find_minutes, read_sessions(opened.meta())))
+            sessions = read_sessions(opened.meta())
+        self.minutes += sum(map(find_minutes, sessions))
+        return sessions
 
-    def turn(self, turn: Turn, replayed: bool) -> None:
-        if not replayed:
-            self._add(turn.id.phase, turn.id.agent, turn.usage)
-            if (reached := self._find_reached()) is not None:
-                self._interruption.stop_before_next(reached)
+    def _count_lost(self, sessions: Sequence[Session]) -> None:
+        """Count replies of turns that were stopped, or tried again later: the sessions have them, the turns do not."""
+        self.tokens = max([self.tokens, *(int(_number(session.tokens)) for session in sessions)])
+        if self.dollars is not None:
+            self.dollars = max([self.dollars, *(_number(session.dollars) for session in sessions)])
 
-    def describe(self) -> str:
-        """Return the dollars so far as a decimal number; "" where no price is known or all is free."""
-        return f"{self.dollars:.6f}" if self.dollars else ""
+    def _stop_late(self) -> None:
+        """Stop the run, which has used its minutes."""
+        self.minutes = max(self.minutes, self._limits.minutes or 0.0)
+        if (reached := self._find_reached()) is not None:
+            self._interruption.stop_within_grace(reached)
+
+    def reply(self, turn: TurnId, usage: Usage) -> None:
+        """Count a reply of this turn. At a limit, stop the run before the next request begins."""
+        self._add(turn.phase, turn.agent, usage)
+        if (reached := self._find_reached()) is not None:
+            self._interruption.stop_before_next(reached)
+
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        """Stop a training that began after the minutes were used, while the last replies came."""
+        limit = self._limits.minutes
+        if limit is not None and self.minutes >= limit:
+            self._interruption.stop(_make_late(limit))
+
+    def totals(self) -> tuple[str, str]:
+        """Return the tokens and the dollars so far as decimal numbers.
+
+        The tokens are "" without limits and prices, the dollars where no price is known or all is free.
+        """
+        return str(self.tokens) if self._counts else "", f"{self.dollars:.6f}" if self.dollars else ""
 
     def _add(self, phase: str, agent: str, usage: Usage) -> None:
         self.tokens += usage.prompt_tokens + usage.generated_tokens
@@ -95,6 +122,15 @@ class Spending(Watcher):
 
 def _make_late(limit: float) -> LimitReachedError:
     return make_error("minutes", f"{limit:g} minutes", f"{limit:g}")
+
+
+def _number(text: str) -> float:
+    """Return the number that a session has; 0 for none, and for a text that this program did not write."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return 0.0
+    return number if 0 <= number < float("inf") else 0.0
 
 
 def find_minutes(session: Session) -> float:

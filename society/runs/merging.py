@@ -62,21 +62,23 @@ def merge_runs(scenario: Scenario, shards: Sequence[Run], out: Path) -> tuple[in
         folder.record(store, models, list(items.values()))
         keep_inputs(folder.path, scenario, list(items.values()))
         sessions: list[Session] = []
-        dollars = 0.0
+        tokens, dollars = 0, 0.0
         for shard in shards:
             with shard.open_store() as other:
                 other.require_resumable()
                 store.copy_debates(other)
                 own = read_sessions(other.meta())
             sessions += own
+            tokens += int(own[-1].tokens or 0) if own else 0
             dollars += float(own[-1].dollars or 0) if own else 0.0
         done, planned = len(store.debates("evaluation")), len(items) * scenario.samples
-        merged = _conclude(store, planned - done, f"{dollars:.6f}" if dollars else "")
+        totals = {"tokens": str(tokens or ""), "dollars": f"{dollars:.6f}" if dollars else ""}
+        merged = _conclude(store, planned - done, totals)
         store.set_meta(write_sessions([*sessions, merged]))
     return done, planned
 
 
-def _conclude(store: Store, missing: int, dollars: str) -> Session:
+def _conclude(store: Store, missing: int, totals: Mapping[str, str]) -> Session:
     """Return the session of the merge, with the state of the whole run. `missing`: number of debates to be made."""
     state = find_state(None, missing > 0, store.count("status = 'failed'") > 0)
     reason = f"{count(missing, 'debate')} of no merged run." if missing else ""
@@ -88,7 +90,7 @@ def _conclude(store: Store, missing: int, dollars: str) -> Session:
         pid=str(os.getpid()),
         started=time,
         ended=time,
-        dollars=dollars,
+        **totals,
     )
 
 

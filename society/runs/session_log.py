@@ -46,14 +46,14 @@ class SessionLog(Watcher):
         self,
         store: Store,
         interruption: Interruption,
-        cost: Callable[[], str],
+        totals: Callable[[], tuple[str, str]],
         processes: Sequence[Sequence[ProcessFacts]] = (),
     ) -> None:
-        """`cost` returns the dollars of the run so far as a decimal number, or "".
+        """`totals` returns the tokens and the dollars of the run so far, as decimal numbers or "".
 
         `processes` has the processes elsewhere that work for each backend. These lists may grow during the run.
         """
-        self._store, self._interruption, self._cost = store, interruption, cost
+        self._store, self._interruption, self._totals = store, interruption, totals
         self._processes, self._known = processes, 0
 
     def __enter__(self) -> Self:
@@ -104,7 +104,8 @@ class SessionLog(Watcher):
     def _write(self) -> None:
         self._known = sum(map(len, self._processes))
         found = dict.fromkeys(facts.describe(read_versions()) for some in self._processes for facts in some)
-        self._session = replace(self._session, dollars=self._cost(), workers=", ".join(found))
+        tokens, dollars = self._totals()
+        self._session = replace(self._session, tokens=tokens, dollars=dollars, workers=", ".join(found))
         self._store.set_meta(write_sessions([*self.earlier, self._session]))
 
 

@@ -92,6 +92,8 @@ class Session:
     """Empty while the session goes on, and after a kill."""
     paused: str = "0"
     """Seconds spent waiting for servers, as a decimal number."""
+    tokens: str = ""
+    """Tokens of the run at the end of the session, as `limits` counts them. Empty without limits and prices."""
     dollars: str = ""
     """Cost of the run at the end of the session, as a decimal number; empty where all is free or a price unknown."""
     gpus: str = ""

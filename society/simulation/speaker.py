@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backends.abilities import Decoder
 from society.answers.confidence import stated_confidence
@@ -122,6 +122,8 @@ class Speaker:
     seed: int
     parse: Parse
     on_turn: Callable[[Turn, bool], None]
+    on_reply: Callable[[TurnId, Usage], None] = lambda turn, usage: None
+    """Called with the usage of each reply as it arrives. A turn with tools has several."""
     timeout: float | None = None
     """Maximum seconds for one reply of a backend."""
     pruned: set[str] = field(default_factory=set)
@@ -190,7 +192,7 @@ class Speaker:
                 "Restore the adapter from a copy, or start a new run with --reuse (Python: the argument reuse).",
                 agent.role_name,
             )
-        async with self.interruption.held((turn.iteration, turn.item, turn.sample)):
+        async with self.interruption.held(_debate(turn)):
             done, failure = await self._generate(backend, request, agent, item, finish, parse, talk)
             await self.store.add(done)
         self.on_turn(done, False)
@@ -221,12 +223,12 @@ class Speaker:
         patience = self._patience(agent.backend, backend.asks_people, finish)
         try:
             if talk is None:
-                output = await ask(backend, request, self.timeout, watch, patience, on_piece)
+                output = await self._count(finish, ask(backend, request, self.timeout, watch, patience, on_piece))
             else:
                 reply_to = partial(
                     ask, backend, timeout=self.timeout, watch=watch, patience=patience, on_piece=on_piece
                 )
-                output = await talk.run(request, lambda asked: self._reply_apart(agent, reply_to(asked)))
+                output = await talk.run(request, lambda asked: self._reply_apart(agent, finish, reply_to(asked)))
                 output = replace(output, usage=output.usage + _took(backend, watch))
         except WaitedTooLongError:
             raise
@@ -243,15 +245,27 @@ class Speaker:
         """Return the bounds of the attempts at a turn on this backend."""
         if backend not in self.availability:
             self.availability[backend] = Availability(backend, self.retry.minutes, self.on_outage)
-        turn: TurnId = finish.args[0]
-        debate = (turn.iteration, turn.item, turn.sample)
+        debate = _debate(finish.args[0])
         rest = partial(self.interruption.resting, debate)
         during = partial(self.interruption.unheld, debate) if asks_people else nullcontext
         return Patience(self.availability[backend], self.retry.tries, rest, self.interruption.stop, during)
 
-    async def _reply_apart(self, agent: AgentPlan, coming: Awaitable[GenerateOutput]) -> GenerateOutput:
+    async def _count(self, finish: partial[Turn], coming: Coroutine[Any, Any, GenerateOutput]) -> GenerateOutput:
+        """Return a reply, after counting its usage. No other task runs between its arrival and the count."""
+        turn: TurnId = finish.args[0]
+        try:
+            await self.interruption.before_request(_debate(turn))
+            output = await coming
+        finally:
+            coming.close()
+        self.on_reply(turn, output.usage)
+        return output
+
+    async def _reply_apart(
+        self, agent: AgentPlan, finish: partial[Turn], coming: Coroutine[Any, Any, GenerateOutput]
+    ) -> GenerateOutput:
         """Return a reply of a turn with several, with its thought apart from its text, and without its seconds."""
-        reply = await coming
+        reply = await self._count(finish, coming)
         reply = replace(reply, usage=replace(reply.usage, seconds=0.0, person_seconds=0.0))
         return _separate(reply, agent.thinking.tags, self.backends[agent.backend].tokenizer)
 
@@ -297,6 +311,11 @@ class Speaker:
                 output.text, None, status="failed", error=f"The task broke on the reply: {describe_error(error)}."
             )
         return make_turn(output.text, answer, confidence=_confidence(agent, output), error=note)
+
+
+def _debate(turn: TurnId) -> tuple[int, str, int]:
+    """Return what identifies the debate of a turn."""
+    return turn.iteration, turn.item, turn.sample
 
 
 def _took(backend: Backend, watch: Stopwatch) -> Usage:

@@ -98,8 +98,8 @@ def test_dollars_stop_the_run(play: Play, tmp_path: Path) -> None:
 
 def test_minutes_stop_the_run(play: Play, tmp_path: Path) -> None:
     """Each debate takes one minute, and two go on at a time."""
-    with pytest.raises(LimitReachedError, match=r"has used 3\.5 minutes"):
-        play("limits.minutes=3.5")
+    with pytest.raises(LimitReachedError, match=r"has used 3\.6 minutes"):
+        play("limits.minutes=3.6")
     stopped = Run(tmp_path / "run")
     assert stopped.count_turns() == 4 * AT_ONCE * AGENTS  # the fourth minute began before the limit
     done = play("limits.minutes=60", resume=True)
