@@ -47,6 +47,10 @@ def chain(**phases: str) -> dict[str, Learns]:
 EXPECTED: dict[str, dict[str, Learns]] = {
     "multiagent": METHOD,
     "laptop": METHOD,
+    "all_turns": {
+        "generator": Learns("propose", {"agrees, margin"}),
+        "critic": Learns("debate", {f"margin, {rule}" for rule in CRITIC}),
+    },
     "without_summary": METHOD,
     "without_critic": {"generator": GENERATOR},
     "without_debate": {"generator": GENERATOR},
@@ -59,7 +63,7 @@ EXPECTED: dict[str, dict[str, Learns]] = {
     "malt": chain(generator="generate", verifier="verify", refiner="refine"),
     "sirius": chain(analyst="analyse", solver="solve"),
 }
-GOLD = {"star", "malt", "sirius"}
+OTHER_LABELS = {"star": "gold", "malt": "gold", "sirius": "gold", "all_turns": "vote"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -80,7 +84,7 @@ def test_every_scenario_that_trains_is_known_here() -> None:
 def test_labels_and_starts(name: str) -> None:
     spec = load_scenario(FOLDER / f"{name}.yaml").train
     assert spec is not None
-    assert getattr(spec.label, "kind", "") == ("gold" if name in GOLD else "consensus")
+    assert getattr(spec.label, "kind", "") == OTHER_LABELS.get(name, "consensus")
     assert spec.start == ("base" if name == "star" else "previous")
 
 
