@@ -94,7 +94,7 @@ def test_a_run_without_a_finished_debate_has_a_summary(tmp_path: Path) -> None:
     assert stopped.accuracy.n == 0
     assert "no debate has ended" in stopped._repr_html_()
     assert "0 of 6 debates, accuracy - (n = 0)" in repr(stopped)
-    assert "0 of 6 debates; aborted: RuntimeError: stopped by the test" in stopped.summary()
+    assert "0 of 6 debates finished; aborted: RuntimeError: stopped by the test" in stopped.summary()
     assert "continue with --resume (Python: resume=True)" in stopped.summary()
 
 
@@ -114,7 +114,7 @@ def test_an_unfinished_run_says_so_everywhere(tmp_path: Path, capsys: pytest.Cap
     assert stopped.summary().splitlines()[0].startswith("sums: unfinished, 2 of 6 debates finished, accuracy")
     assert ", 2 of 6 debates, accuracy " in repr(stopped)
     for text in (stopped.summary(), stopped._repr_html_()):
-        assert "2 of 6 debates; aborted: RuntimeError: stopped by the test" in text
+        assert "2 of 6 debates finished; aborted: RuntimeError: stopped by the test" in text
         assert "continue with --resume (Python: resume=True)" in text
     assert main(["show", str(stopped.folder)]) == 0
     assert "Unfinished: 2 of 6 debates" in capsys.readouterr().out

@@ -12,7 +12,7 @@ import click
 
 import society
 from society.cli.options import with_plugins
-from society.cli.streams import abandon, finish, say, settle
+from society.cli.streams import abandon, finish, say, say_error, settle
 from society.core.errors import InputError, SocietyError
 from society.core.hidden_chars import reveal
 from society.core.installation import check_installation
@@ -129,7 +129,7 @@ def _run(arguments: list[str] | None) -> int:
         _tell(cause)
         return int(getattr(cause, "status", INTERRUPTED))
     except SocietyError as error:
-        say(f"society: {error}", err=True)
+        say_error(error)
         return error.status
     except SystemExit as error:  # click ends so if the reader of the output has closed it
         if error.code == 1:
@@ -138,7 +138,7 @@ def _run(arguments: list[str] | None) -> int:
     except Exception as error:
         if (fault := _plugin_fault(error)) is None:
             raise
-        say(f"society: {fault}", err=True)
+        say_error(fault)
         return fault.status
     return status if isinstance(status, int) else 0
 
@@ -194,5 +194,5 @@ def _explain(error: OSError) -> int:
     """Print an error of the system. Without a file's name it concerns the standard output."""
     what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
     with suppress(OSError):
-        say(f"society: {what}: {error.strerror or error}.", err=True)
+        say_error(f"{what}: {error.strerror or error}.")
     return SocietyError.status

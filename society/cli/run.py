@@ -112,7 +112,8 @@ def command(
 def _print_stopped(progress: Progress, resumed: bool, error: BaseException) -> None:
     """Print the numbers of a run that this error ended, with state and reason, as JSON; nothing before it began.
 
-    A full disk may have kept the store from knowing the state.
+    `stored` counts all turns that the run has generated, also those of debates that have not ended. A full disk may
+    have kept the store from knowing the state.
     """
     import json
 
@@ -125,8 +126,19 @@ def _print_stopped(progress: Progress, resumed: bool, error: BaseException) -> N
     ended = {"state": find_state(error, ended_early=True, failed=False).value, "reason": reason}
     if progress.folder is not None:
         with suppress(SocietyError):
-            numbers = read_overview(Run(progress.folder)).plain(progress.seconds, resumed)
+            run = Run(progress.folder)
+            numbers = read_overview(run).plain(progress.seconds, resumed) | {"stored": _count_stored(run)}
             click.echo(json.dumps(numbers | ended, indent=2, allow_nan=False))
+
+
+def _count_stored(run: Run) -> dict[str, int]:
+    """Return the number of turns that the run has generated, and their tokens."""
+    from society.core.types import Usage
+
+    with run.open_store() as store:
+        used = sum((usage for _, _, usage in store.spent()), Usage())
+        turns = store.count("reused = 0")
+    return {"turns": turns, "prompt_tokens": used.prompt_tokens, "generated_tokens": used.generated_tokens}
 
 
 def _print_summary(done: Run, seconds: float, resumed: bool, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """The standard streams. Printed text shows its hidden characters, and a broken stream is one error.
 
 say             print a text
+say_error       print the error that ends the command
 output_width    the width at which lines are wrapped
 settle          let both streams accept every character
 finish          write what the buffers still hold, so that an error of the stream is raised
@@ -20,14 +21,19 @@ import click
 from society.core.hidden_chars import reveal
 
 
-def say(text: object = "", err: bool = False) -> None:
-    """Print one text, with hidden characters shown as numbers. With JSON logs, an error is one of their lines."""
+def say(text: object = "", err: bool = False, level: int = logging.WARNING) -> None:
+    """Print one text, with hidden characters shown as numbers. With JSON logs, stderr gets it as a line of `level`."""
     logs = sys.modules.get("society.runner.logs")
     if err and logs is not None and logs.as_json:
         if str(text).strip():
-            logging.getLogger("society.cli").warning(str(text).strip())
+            logging.getLogger("society.cli").log(level, str(text).strip())
         return
     click.echo(reveal(str(text)), file=sys.stderr if err else sys.stdout)  # click would write UTF-8 to ASCII streams
+
+
+def say_error(error: object) -> None:
+    """Print the error that ends the command on stderr. With JSON logs, it is a line of the level `error`."""
+    say(f"society: {error}", err=True, level=logging.ERROR)
 
 
 def output_width() -> int:

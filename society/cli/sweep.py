@@ -57,6 +57,12 @@ def _read_seeds(context: click.Context, parameter: click.Parameter, text: str | 
     metavar="N|a,b,c",
     help="Repeat each variant with N seeds, or with these: the same questions, other draws.",
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    expose_value=False,
+    help="Continue an interrupted sweep, as the same command does without it.",
+)
 @click.option("--index", type=int, metavar="K", help="Run part K of --of N parts, from 0: a task of an array job.")
 @click.option("--of", type=int, metavar="N", help="Number of parts.")
 @click.option("--jobs", type=int, default=1, metavar="N", help="Run variants in N processes at the same time.")

@@ -141,7 +141,9 @@ class Overview:
             return []
         state = "" if self.session is None or self.session.state.is_live else f"; {self.session.state}"
         reason = f": {self.session.reason}" if state and self.session and self.session.reason else ""
-        return [("unfinished", f"{self.unfinished}{state}{reason}; continue with --resume (Python: resume=True)")]
+        return [
+            ("unfinished", f"{self.unfinished} finished{state}{reason}; continue with --resume (Python: resume=True)")
+        ]
 
     def text(self, rows: Rows | None = None, width: int = 10_000) -> str:
         """Return title and rows as lines of text, wrapped at `width` characters, with hidden characters shown."""
@@ -161,7 +163,8 @@ class Overview:
             data["iterations"] = [to_plain(summary.after) for summary in self.summaries.values()]
             data["evaluated"] = list(self.summaries)
         if self.session is not None:
-            data |= {"state": self.session.state.value, "reason": self.session.reason, "unfinished": self.unfinished}
+            unfinished = f"{self.unfinished} finished" if self.unfinished else ""
+            data |= {"state": self.session.state.value, "reason": self.session.reason, "unfinished": unfinished}
             data["dollars"] = float(self.session.dollars or 0)
         if self.metrics:
             data["metrics"] = {metric.kind: [to_plain(one) for one in metric.estimates] for metric in self.metrics}

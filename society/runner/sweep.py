@@ -223,7 +223,7 @@ class _Work:
             self.errors[point.folder] = error
             if isinstance(error, FolderInUseError):
                 return False
-            log.warning("%s failed: %s", point.folder.name, error, exc_info=not isinstance(error, SocietyError))
+            log.error("%s failed: %s", point.folder.name, error, exc_info=not isinstance(error, SocietyError))
             with suppress(OSError):  # the disk may be what failed
                 point.folder.mkdir(parents=True, exist_ok=True)
                 note.write_text(_tell(error))

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
-from society.core.errors import MissingExtraError
+from society.core.errors import InputError, MissingExtraError
 from society.core.types import Item, Turn, TurnId
 from society.watcher import Watcher
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from society.simulation.simulate import DebateResult
 
 NAME = "society"
+ENDPOINTS = tuple(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_"))
+"""Environment variables with the address of the collector."""
 TIMEOUT = "OTEL_EXPORTER_OTLP_TIMEOUT"
 """Environment variable with the seconds for an export."""
 PATIENCE = 2
@@ -141,12 +144,28 @@ class Telemetry(Watcher):
         return self._open[place]
 
 
+def _check_url(url: str, where: str) -> None:
+    """Raise `InputError` unless this is a URL of HTTP with a host and a valid port."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InputError(f"{where}: {url!r:.200} is no URL of a collector.", "Give one such as http://127.0.0.1:4318.")
+
+
 def open_telemetry(target: str, name: str) -> Telemetry:
     """Return a watcher that exports to the collector at `target`, such as http://127.0.0.1:4318, by OTLP over HTTP.
 
     With the target `env`, the variables of OpenTelemetry (`OTEL_EXPORTER_OTLP_ENDPOINT`, ...) name the collector.
-    Raises `MissingExtraError` if the SDK is not installed.
+    Raises `InputError` for an address that is no URL, and `MissingExtraError` if the SDK is not installed.
     """
+    if target != "env":
+        _check_url(target, "--track otel")
+    for variable in ENDPOINTS if target == "env" else ():
+        if os.environ.get(variable):
+            _check_url(os.environ[variable], variable)
     try:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

@@ -118,6 +118,30 @@ def test_errors_of_the_command_are_json_lines_too(tmp_path: Path, capsys: pytest
     assert "limits.tokens" in read(capsys.readouterr().err)[-1]["message"]
 
 
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_the_highest_level_still_has_the_error_that_ends_the_command(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--seeds", "2"] if command == "sweep" else []
+    logged = [*more, "--log-json", "--log-level", "error"]
+    assert main([command, str(tmp_path / "nosuch.yaml"), *logged]) == 2
+    [line] = read(capsys.readouterr().err)
+    assert line["level"] == "error"
+    (tmp_path / "scenario.yaml").write_text(TEXT.replace("delay: 30, ", ""))
+    words = [command, str(tmp_path / "scenario.yaml"), "-o", str(tmp_path / "run"), *logged]
+    assert main([*words, "--set", "limits.tokens=10", "--json"]) == 5
+    said = capsys.readouterr()
+    lines = read(said.err)
+    assert {line["level"] for line in lines} == {"error"}
+    assert "`limits.tokens` allows 10" in lines[-1]["message"]
+    if command == "run":
+        numbers = json.loads(said.out)
+        assert numbers["unfinished"].endswith("of 9 debates finished")
+        used = numbers["stored"]["prompt_tokens"] + numbers["stored"]["generated_tokens"]
+        assert f"has used {used:,} tokens" in numbers["reason"]
+    assert main([*words, "--resume", "--set", "limits.tokens=10000"]) == 0  # what the error advises
+
+
 def test_a_display_outside_an_event_loop_has_no_clock() -> None:
     with Progress(Display()) as progress:
         assert progress.counts()["turns"] == 0

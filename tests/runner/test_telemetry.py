@@ -157,6 +157,19 @@ def test_a_collector_receives_both_over_http(scenario: Callable[..., Scenario], 
     assert paths == {"/v1/traces", "/v1/metrics"}
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["otel:4318", "localhost:4318", "//localhost:4318", "http://", "http://localhost:port", "ftp://localhost", "4318"],
+)
+def test_an_address_that_is_no_url_is_an_error_before_the_run(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="is no URL of a collector") as error:
+        open_tracking(f"otel:{url}", "sums")
+    assert "http://127.0.0.1:4318" in error.value.remedy
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", url)
+    with pytest.raises(InputError, match="OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
+        open_tracking("otel:env", "sums")
+
+
 def test_a_target_is_needed() -> None:
     with pytest.raises(InputError, match="does not name"):
         open_tracking("otel:", "sums")
