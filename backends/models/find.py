@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backends.models.packages import find_in_package
 from society.core.errors import InputError, MissingExtraError
-from society.core.hub_cache import commit_of, find_snapshot
+from society.core.hub_cache import commit_of, find_snapshot, is_offline
 from society.core.paths import is_revision
 from society.core.regular_files import require_readable
 
@@ -137,7 +137,7 @@ def fetch_from_hub(reference: str) -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError:
         raise MissingExtraError(f"hf:{reference}", "huggingface-hub", remedy="pip install huggingface-hub") from None
-    offline = not _knows_hub()  # the client would retry for half a minute
+    offline = not is_offline() and not _knows_hub()  # the client would retry for half a minute
     try:
         parts = [part.as_posix() for part in split_parts(Path(name))]
         files = [hf_hub_download(repo, part, revision=revision, local_files_only=offline) for part in parts]
@@ -166,6 +166,8 @@ _HUB_ERRORS = {
 def explain_hub(error: Exception) -> str:
     """Return the reason of an error of the hub's client, without a full stop."""
     for cls in type(error).__mro__:
+        if is_offline() and cls.__name__ in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
+            return "HF_HUB_OFFLINE is set"
         if cls.__name__ in _HUB_ERRORS:
             return _HUB_ERRORS[cls.__name__]
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")

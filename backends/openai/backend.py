@@ -96,6 +96,10 @@ class OpenAIBackend(Backend):
         """Answer one request in pieces; see `Streaming.stream`."""
         return await self._opened.answer(request, Pieces(on_piece, request.sampling.stop))
 
+    def forget(self) -> None:
+        """Check the server before the next request, as after a lost connection."""
+        self._opened.known.clear()
+
     @property
     def served(self) -> Served:
         """The server and its model as they were found."""
@@ -130,8 +134,8 @@ class _Connection:
         names = {VLLM.name: crowding.VLLM, SGLANG.name: crowding.SGLANG}.get(served.dialect.name)
         self.crowding = Crowding(partial(self._look, names) if names else None)
         self.limit = Limit(most, judge=self.crowding.judge)
-        self._known = asyncio.Event()  # set while the server is known to be the one that was found
-        self._known.set()
+        self.known = asyncio.Event()  # set while the server is known to be the one that was found
+        self.known.set()
         self._checking = asyncio.Lock()
         self._streams = True  # until the server refuses
         self.tools: dict[tuple[ToolSpec, ...], bool] = {}
@@ -153,7 +157,7 @@ class _Connection:
                 await self._check_presence(checked)
                 raise
             except UnreachableError:
-                self._known.clear()
+                self.known.clear()
                 raise
             self.crowding.reply(clock() - started, find_work(completion))
         output = self._read(completion, request, opened)
@@ -242,7 +246,7 @@ class _Connection:
         try:
             await self.client.list_models()
         except UnavailableError:
-            self._known.clear()
+            self.known.clear()
             if not checked:
                 raise
         except BackendError:  # a response of some kind: the server is there
@@ -253,16 +257,16 @@ class _Connection:
 
         Raises `InputError` for another model.
         """
-        if self._known.is_set():
+        if self.known.is_set():
             return False
         async with self._checking:
-            if self._known.is_set():
+            if self.known.is_set():
                 return False
             now = await look(self.client, self._config)
             await self._restore(now)
             self.served = replace(self.served, adapters=now.adapters)
             await self.adapters.serve(self.served)
-            self._known.set()
+            self.known.set()
             return True
 
     async def _check_model(self, now: Served) -> None:

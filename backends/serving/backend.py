@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +16,20 @@ from backends.base import Backend
 from backends.hf.adapters import check_contents, check_path, hash_adapter, is_lora
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
+from backends.openai.client import UnreachableError
 from backends.openai.opening import NoServerError
 from backends.openai.served import Served
 from backends.serving.config import Serving
 from backends.serving.server import Server, serve
 from backends.serving.turns import ASLEEP, BASE, UNKNOWN, Turns
-from society.core.errors import BackendError, InputError, SocietyError, UnavailableError
+from society.core.errors import BackendError, InputError, SocietyError
 from society.core.identity import fingerprint
 from society.core.pieces import OnPiece
 from society.core.types import Adapter, GenerateOutput, GenerateRequest
 
 log = logging.getLogger(__name__)
+Used = Callable[[], AbstractAsyncContextManager[None]]
+"""Returns the context of requests to the server."""
 RESTORE_SECONDS = 120.0
 """Maximum seconds at the end of a run for putting a server's own weights back."""
 
@@ -71,7 +74,7 @@ class ServingBackend(Backend):
                 [parts, self._config.chat_template, self._config.dtype, requests.served.logprobs, build]
             )
             assert requests.adapters is not None
-            self.adapters = ServerLoader(requests.adapters, self._full, self._folder)
+            self.adapters = ServerLoader(requests.adapters, self._full, self._folder, self._used)
             self.trainer = SleepingTrainer(self._config.trainer_config(), self._turns)
             self._close = stack.pop_all().aclose
         self.streaming = self
@@ -85,7 +88,7 @@ class ServingBackend(Backend):
 
     async def check(self, requests: Sequence[GenerateRequest]) -> None:
         """Test the options of these requests on the server; see `Backend.check`."""
-        async with self._turns.using(BASE):
+        async with self._used(), self._turns.using(BASE):
             await self._opened.check(requests)
 
     async def generate(self, request: GenerateRequest) -> GenerateOutput:
@@ -109,13 +112,12 @@ class ServingBackend(Backend):
     async def _holding(self, request: GenerateRequest) -> AsyncIterator[GenerateRequest]:
         """Hold the weights that a request needs on the server, and yield the request to the server."""
         weights = request.adapter if request.adapter in self._full else None
-        async with self._turns.using(weights or BASE):
-            try:
-                yield replace(request, adapter=None) if weights else request
-            except UnavailableError:
-                if self._server is not None:
-                    self._server.check()
-                raise
+        async with self._used(), self._turns.using(weights or BASE):
+            yield replace(request, adapter=None) if weights else request
+
+    def _used(self) -> AbstractAsyncContextManager[None]:
+        """Return the context in which a server of the run's own that ends is an error of its own."""
+        return nullcontext() if self._server is None else self._server.used()
 
     @property
     def _opened(self) -> OpenAIBackend:
@@ -125,6 +127,14 @@ class ServingBackend(Backend):
 
     async def _change(self, weights: str) -> None:
         """Put other weights in place on the server, put it to sleep, or wake it."""
+        try:
+            async with self._used():
+                await self._put(weights)
+        except UnreachableError:
+            self._opened.forget()
+            raise
+
+    async def _put(self, weights: str) -> None:
         if weights == ASLEEP:
             if not self._asleep:
                 await self._engine.sleep(self._client)
@@ -176,8 +186,8 @@ class ServingBackend(Backend):
 class ServerLoader(AdapterLoader):
     """Loads LoRA adapters into the server, and remembers full weights until a request names them."""
 
-    def __init__(self, lora: AdapterLoader, full: dict[str, Path], base: Path) -> None:
-        self._lora, self._full, self._base = lora, full, base
+    def __init__(self, lora: AdapterLoader, full: dict[str, Path], base: Path, used: Used) -> None:
+        self._lora, self._full, self._base, self._used = lora, full, base, used
 
     def identify(self, path: Path) -> Adapter:
         """Return the adapter in a folder, by the hash that `hf` gives it."""
@@ -193,6 +203,7 @@ class ServerLoader(AdapterLoader):
         check_path(path, self._base)
         await asyncio.to_thread(check_contents, adapter)
         if is_lora(path):
-            await self._lora.load(adapter)
+            async with self._used():
+                await self._lora.load(adapter)
         else:
             self._full[adapter.hash] = path.resolve()

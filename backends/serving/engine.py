@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backends.openai.client import Client
+from backends.openai.client import Client, ClosedError, UnreachableError
 from backends.openai.dialects import Dialect
 from backends.openai.served import Served
 from society.core.errors import BackendError, InputError, TransientError
@@ -68,9 +68,14 @@ class Engine(ABC):
         """Put the weights in `folder` in place of those of the server."""
 
     async def post(self, client: Client, path: str, body: dict[str, Any] | None = None) -> bytes:
-        """Send a command to the server, and return its response. Raises `InputError` if the server refuses it."""
+        """Send a command to the server, and return its response.
+
+        Raises `InputError` if the server refuses the command, `UnreachableError` or `ClosedError` if it is gone.
+        """
         try:
             return await client.send("POST", client.root + path, body)
+        except (UnreachableError, ClosedError):
+            raise
         except TransientError as error:
             raise BackendError(error.cause, "Look into the server's log.") from None
         except BackendError as error:

@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends.openai.client import ClosedError, UnreachableError
 from backends.serving.config import Serving
 from backends.serving.engine import Engine
 from society.core.errors import BackendError, WaitedTooLongError
 
+END_SECONDS = 5.0
+"""Maximum seconds between the last connection of a server that ends and the end of its process."""
 TAIL = 12
 """Maximum number of lines from the end of the server's log in an error."""
 _ERROR = re.compile(r"^(?!.*\b(?:WARNING|INFO|DEBUG)\b).*\b[A-Z]\w*(?:Error|Exception): ")
@@ -37,8 +40,18 @@ class Server:
     failed: bool = False
     """True once an error names the log, which is then kept."""
 
-    def check(self) -> None:
-        """Raise `WaitedTooLongError` if the server has ended: nobody starts it again within the run."""
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[None]:
+        """Raise `WaitedTooLongError` if the server is gone within the block: nobody starts it again within the run."""
+        try:
+            yield
+        except (UnreachableError, ClosedError):
+            with suppress(subprocess.TimeoutExpired):  # a server closes its connections before its process ends
+                await asyncio.to_thread(self.process.wait, END_SECONDS)
+            self._check()
+            raise
+
+    def _check(self) -> None:
         if self.process.poll() is not None:
             raise WaitedTooLongError(
                 f"The {self.engine.name} server of this run ended with status {self.process.returncode}. "

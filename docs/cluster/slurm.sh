@@ -116,10 +116,10 @@ wait_for() {
 
 trap stop USR1
 trap 'signalled=true' TERM # scancel: the run is told by Slurm
-options=()
+options=(--grace 20) # the SIGKILL comes after KillWait, 30 seconds by default
 if [ "${#nodes[@]}" -gt 1 ]; then
     start_cluster
-    options=(--set "executor.address=$address")
+    options+=(--set "executor.address=$address")
 fi
 command=(society run "$scenario")
 if [ -e "$out/store.sqlite" ] || [ -e "$out/.lock" ]; then command+=(--resume); fi

@@ -102,6 +102,7 @@ def _print(rows: list[RunStatus], folder: Path, calls: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from society.cli.streams import output_width
     from society.core.plain import count, duration
     from society.core.terminal import Terminal
 
@@ -115,7 +116,7 @@ def _print(rows: list[RunStatus], folder: Path, calls: bool) -> None:
         age = "" if row.quiet is None else f"{duration(row.quiet)} ago"
         cells = (names[row.run], state, row.host, row.progress, f"{row.failed:,}" if row.failed else "", age)
         table.add_row(*(Text(cell, style=style if number == 1 else "") for number, cell in enumerate(cells)))
-    console = Terminal()
+    console = Terminal(width=output_width())  # in a pipe, a run is one line
     console.print(table)
     for row in rows:
         if row.reason and not row.whole:

@@ -13,8 +13,8 @@ from society.core.hidden_chars import reveal
 class Terminal(Console):
     """A console of rich that takes no text as markup and shows hidden characters as numbers. Styles still work."""
 
-    def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+    def __init__(self, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of a renderable, each made safe."""

@@ -75,7 +75,7 @@ def submit(folder: Path, *arguments: str, **names: str) -> Job:
 def test_a_job_is_queued_again_if_its_run_can_go_on(tmp_path: Path, status: int, again: bool, signal: str) -> None:
     job = submit(tmp_path, STATUS=str(status), SIGNAL=signal)
     assert (job.status, job.read("requeued")) == ((-15, "7") if again else (status, ""))
-    assert job.read("called") == f"run s.yaml --out {tmp_path}/run"
+    assert job.read("called") == f"run s.yaml --out {tmp_path}/run --grace 20"
 
 
 def test_a_cancelled_job_is_not_queued_again(tmp_path: Path) -> None:
@@ -94,14 +94,14 @@ def test_a_run_that_has_begun_is_resumed_and_further_arguments_reach_it(tmp_path
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / file).touch()
     job = submit(tmp_path, "--set", "seed=3")
-    assert job.read("called") == f"run s.yaml --resume --out {tmp_path}/run --set seed=3"
+    assert job.read("called") == f"run s.yaml --resume --out {tmp_path}/run --grace 20 --set seed=3"
 
 
 def test_a_task_of_an_array_runs_its_part_and_queues_only_itself_again(tmp_path: Path) -> None:
     array = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3"}
     array |= {"SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "2"}
     job = submit(tmp_path, "--seeds", "3", STATUS="143", **array)
-    assert job.read("called") == f"sweep s.yaml --index 2 --of 3 --out {tmp_path}/run --seeds 3"
+    assert job.read("called") == f"sweep s.yaml --index 2 --of 3 --out {tmp_path}/run --grace 20 --seeds 3"
     assert job.read("requeued") == "7_2"
     gaps = submit(tmp_path, "--seeds", "3", **array | {"SLURM_ARRAY_TASK_MAX": "7"})
     assert gaps.status == 2
@@ -115,7 +115,7 @@ def test_the_run_joins_the_ray_of_the_nodes(tmp_path: Path) -> None:
     head, worker = job.read("started").splitlines()
     assert head == f"start --head --port=20007 --include-dashboard=false {shared}"
     assert worker == f"start --address=127.0.0.1:20007 {shared}"
-    assert job.read("called") == f"run s.yaml --out {tmp_path}/run --set executor.address=127.0.0.1:20007"
+    assert job.read("called") == f"run s.yaml --out {tmp_path}/run --grace 20 --set executor.address=127.0.0.1:20007"
 
 
 def test_a_node_that_does_not_join_ends_the_job(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def test_the_ray_job_has_the_versions_and_volumes_that_it_needs(job: Mapping[str
         volumes = {volume["name"] for volume in pod["volumes"]}
         for container in pod["containers"]:
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            # A worker writes checkpoints into the folder of the run, if it sees the folder.
+            assert {"name": "runs", "mountPath": "/runs"} in container["volumeMounts"]
             assert container["resources"]["limits"] == container["resources"]["requests"]
 
 
@@ -78,6 +80,7 @@ def test_the_ray_job_resumes_a_run_that_has_begun(job: Mapping[str, Any], tmp_pa
         done = subprocess.run(["sh", "-c", quote(arguments)], env=names, capture_output=True, text=True, check=True)
         called = done.stdout.split()
         assert called[:2] == ["run", f"{tmp_path}/runs/scenario.yaml"]
+        assert "--grace 20" in " ".join(called)  # Kubernetes sends SIGKILL after 30 seconds
         assert called[-1] == ("--resume" if begun else "executor.address=auto")
 
 

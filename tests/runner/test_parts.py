@@ -109,6 +109,18 @@ def test_a_variant_that_fails_does_not_stop_the_others(
     assert not (Path(found[2]["run"]) / ERROR).exists()
 
 
+def test_a_run_is_one_line_of_the_status_in_a_pipe(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "out" / ("a-long-name-" * 12)
+    sweep(path, ["phases.debate.topology=complete,ring"], place)
+    capsys.readouterr()
+    assert main(["status", str(place.parents[0])]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line[0]).parent.name for line in lines[1:-1]] == [place.name] * 2
+    assert [line[1] for line in lines[1:-1]] == ["finished"] * 2
+
+
 def test_if_all_fail_the_first_error_is_raised(path: Path, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(RunFolderError, match="cannot be written"):

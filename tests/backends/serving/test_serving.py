@@ -214,6 +214,44 @@ def test_a_server_of_the_run_that_ends_is_not_waited_for(model: Path, events: Ev
     assert "--resume" in caught.value.remedy
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("when", ["sleep", "wake", "load", "weights"])
+def test_a_server_of_the_run_that_ends_at_a_command_can_be_started_again_by_a_resumed_run(
+    when: str, kind: type[Serving], tmp_path: Path, model: Path, events: Events
+) -> None:
+    """Such as in its sleep, which lasts as long as a finetuning."""
+    folder = tmp_path / when
+    if when == "load":
+        make_adapter(model, folder, r=4)
+    else:
+        make_model(folder, seed=1, hidden_size=16)
+
+    async def use(backend: Backend) -> None:
+        assert isinstance(backend, ServingBackend)
+        assert backend._server is not None
+        assert backend.adapters is not None
+        name = backend.adapters.identify(folder)
+        if when == "weights":
+            await backend.adapters.load(name)
+        if when == "wake":
+            async with backend._turns.using(ASLEEP):
+                pass
+        process = backend._server.process
+        assert process.stdin is not None
+        process.stdin.close()  # which ends the server
+        await asyncio.to_thread(process.wait)
+        if when == "load":
+            await backend.adapters.load(name)
+        elif when == "sleep":
+            async with backend._turns.using(ASLEEP):
+                pass
+        await backend.generate(replace(ask("the cat is"), adapter=name.hash if when == "weights" else None))
+
+    with pytest.raises(WaitedTooLongError, match="server of this run ended with status") as caught:
+        run(kind(model=str(model), context=200), use)
+    assert "--resume" in caught.value.remedy
+
+
 def is_running(word: str) -> bool:
     """Return whether a process has this word among its arguments."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
