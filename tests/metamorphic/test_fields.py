@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from society.core.definition import defining
 from society.core.errors import RunFolderError
 from society.core.identity import fingerprint
-from society.runs.folder import RunFolder, defining
+from society.runs.folder import RunFolder
 from society.scenario.models.scenario import Scenario
 from tests.metamorphic.field_values import ONE_VALUE, PLACES, VALUES, values_of
 from tests.metamorphic.fields import Setting, find_fields, settings

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 from hypothesis import strategies as st
 
+from society.core.definition import defining
 from society.core.identity import fingerprint
-from society.runs.folder import defining
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 from tests.metamorphic.relation import relation

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from backends.base import Backend
 from backends.contract_tools import ask, run
 from backends.openai import OpenAI
+from backends.openai.backend import OpenAIBackend
 from backends.openai.failures import BusyError
 from backends.openai.limit import Limit
 from society.core.errors import BackendError, DroppedError, InputError, TransientError
@@ -232,7 +233,8 @@ def test_adapters_are_loaded_again_after_a_restart(tmp_path: Path) -> None:
     async def use(backend: Backend) -> str:
         adapter = await load(backend, adapter_folder(tmp_path / "adapter", "trained"))
         server.adapters.clear()
-        backend._connection._known.clear()  # type: ignore[attr-defined]  # as a refused connection does
+        assert isinstance(backend, OpenAIBackend)
+        backend.forget()  # as a refused connection does
         return (await backend.generate(ask("What?", adapter=adapter.hash))).text
 
     with PlayedVllm() as server:
