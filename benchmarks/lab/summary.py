@@ -53,9 +53,11 @@ def write(run: Run, arm: str, seed: int) -> None:
 
 
 def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:
-    """Return the whole summary as plain data."""
-    meta, scenario = run.meta(), run.scenario
+    """Return the whole summary as plain data. One of the same iterations keeps the machine that it names."""
+    meta, scenario, before = run.meta(), run.scenario, read(arm, seed)
     assert scenario.train is not None
+    found = iterations(run, ARMS[arm].shown, before)
+    here = {"processor": processor(), "system": platform.platform(terse=True)}
     plain = defining(scenario)
     plain["train"].pop("iterations", None)  # a longer run begins with the same iterations
     return {
@@ -64,8 +66,8 @@ def summarise(run: Run, arm: str, seed: int) -> dict[str, Any]:
         "scenario": fingerprint(plain),
         "models": json.loads(meta["models"]),
         "versions": json.loads(meta["versions"]),
-        "machine": {"processor": processor(), "system": platform.platform(terse=True)},
-        "iterations": iterations(run, ARMS[arm].shown, read(arm, seed)),
+        "machine": before["machine"] if len(found) == len(before.get("iterations", ())) else here,
+        "iterations": found,
     }
 
 
