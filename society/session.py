@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ from society.scenario.expand import Society, expand
 from society.scenario.load import Source, check_again, load_with_warnings
 from society.scenario.models.scenario import Scenario
 from society.scenario.questions import Items, load_items
-from society.simulation.outages import Availability
+from society.simulation.outages import Availability, OnOutage
 from society.simulation.simulate import DebateResult, simulate
 from society.simulation.speaker import Speaker, parse_once
 from society.store import Store
@@ -124,20 +125,23 @@ async def run_async(
         await _require_parts(society)
         items = load_items(society)
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
-        wait = _Waiting(scenario.retry.minutes) if resume else None
-        async with open_backends(fitted, executor, wait) as (backends, adapters):
+        session = SessionLog(folder.holder, interruption, spending.totals)
+        report = partial(_report_outage, session, watcher)
+        wait = _Waiting(scenario.retry.minutes, report) if resume else None
+        async with AsyncExitStack() as stack:
+            with session.loading(folder.store):
+                backends, adapters = await stack.enter_async_context(open_backends(fitted, executor, wait))
             others = [folder.bring_near(store) for store in (*folder.earlier(), *map(find_store, reused))]
             discard = partial((folder.path / MEASUREMENTS).unlink, missing_ok=True)
             with Store(folder.store, others, on_change=discard, on_training=folder.copy_soon) as store:
                 pulse = Pulse()
                 folder.report_progress(lambda: pulse.last, interruption.stop)
                 processes = [backend.processes for backend in backends.values()]
-                session = SessionLog(store, interruption, spending.totals, processes)
                 followed = Several([pulse, session, watcher])
                 interruption.folder = folder.path
                 interruption.drop = partial(_drop_queued, backends)
                 hashes = {name: backend.model_hash for name, backend in backends.items()}
-                folder.record(store, hashes, items.every)
+                folder.record(store, hashes, items.every, session.begin(store, processes))
                 keep_inputs(folder.path, scenario, items.evaluation)
                 speaker = Speaker(
                     backends=backends,
@@ -153,7 +157,7 @@ async def run_async(
                     listener=watcher if watcher.streams or watcher.starts else None,
                 )
                 with session:
-                    speaker.on_outage = partial(_report_outage, session, watcher)
+                    speaker.on_outage = report
                     stage = _Stage(speaker, store, followed, folder.path)
                     await _play(society, items, stage, backends, adapters, folder.path)
         return Run(folder.path)
@@ -176,14 +180,16 @@ class _Waiting:
     """Waits for servers that are gone when a run is resumed. They were there when it began."""
 
     minutes: float
+    announce: OnOutage
     found: dict[str, Availability] = field(default_factory=dict)
 
-    async def __call__(self, backend: str, error: UnavailableError) -> None:
-        """Wait before the next attempt. Raises `WaitedTooLongError` after `minutes`."""
-        if backend not in self.found:
-            log.warning("Waiting until the backend %r answers: %s", backend, error.cause)
-            self.found[backend] = Availability(backend, self.minutes)
-        await self.found[backend].bear(error)
+    async def __call__(self, backend: str, error: UnavailableError | None) -> None:
+        """Wait before the next attempt. Raises `WaitedTooLongError` after `minutes`. Without an error, it is open."""
+        if error is not None:
+            new = Availability(backend, self.minutes, self.announce, unnoticed=0.0)
+            await self.found.setdefault(backend, new).bear(error)
+        elif backend in self.found:
+            self.found[backend].answer()
 
 
 def _drop_queued(backends: Mapping[str, Backend]) -> None:
@@ -193,11 +199,13 @@ def _drop_queued(backends: Mapping[str, Backend]) -> None:
 
 def _report_outage(session: SessionLog, watcher: Watcher, backend: str, cause: str, seconds: float) -> None:
     """Store and report that the run waits for a backend, or with cause "" that it goes on."""
-    if not cause:
-        session.proceed(seconds)
-        log.warning("The run goes on: the backend %r answers again, after %s.", backend, duration(seconds))
-    elif session.pause(f"{backend}: {cause}"):
+    known = session.is_out(backend)
+    session.outage(backend, cause, seconds)
+    if cause and not known:
         log.warning("The run is paused until the backend %r answers: %s", backend, cause)
+    elif not cause:
+        goes_on = "" if session.is_out("") else "The run goes on: "
+        log.warning("%sthe backend %r answers again, after %s.", goes_on, backend, duration(seconds))
     watcher.outage(backend, cause, seconds)
 
 

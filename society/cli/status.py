@@ -134,9 +134,11 @@ def _describe_calls(row: RunStatus) -> list[str]:
     lines = [f"made with {versions}"] if versions else []
     for call in row.sessions:
         parts = [call.state, f"process {call.pid} on {call.host}"]
+        parts += [call.reason] if call.reason else []
+        parts += [f"waited {call.paused} s for servers"] if call.paused != "0" else []
         facts = (("GPUs", call.gpus), ("workers", call.workers), ("other versions", call.versions))
         parts += [f"{name}: {value}" for name, value in (*facts, ("commit", call.program_commit)) if value]
-        lines.append(f"{call.started} to {call.ended or '?'}: {'; '.join(parts)}")
+        lines.append(f"{call.started or '?'} to {call.ended or '?'}: {'; '.join(parts)}")
     return lines
 
 

@@ -16,7 +16,7 @@ from typing import NoReturn, Self
 import society
 from society.components.plugin_files import loaded_plugins, require_current
 from society.core.disks import advise, find_shared
-from society.core.errors import InputError, RunFolderError, SocietyError
+from society.core.errors import InputError, RunFolderError, SocietyError, StoreError
 from society.core.identity import fingerprint
 from society.core.machine import read_versions
 from society.core.plain import count
@@ -87,7 +87,7 @@ class RunFolder:
                 check_folder(self.path, FILES)
                 self._begun = has_begun(self.path)
                 stack.push(self._clean_up)
-                self._holder = holder = stack.enter_context(hold(self.path, self._seen))
+                self._holder = holder = stack.enter_context(hold(self.path, self._seen, runs=True))
                 stack.callback(self._put_back)
                 salvage(holder, self._kept)
                 self._check()
@@ -106,7 +106,29 @@ class RunFolder:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._entered.__exit__(exc_type, exc, traceback)
+        lost = self._find_loss() if exc is None or isinstance(exc, Exception) else None
+        if lost is None:
+            self._entered.__exit__(exc_type, exc, traceback)
+            return
+        self._begun = True  # what has the folder's name now is left alone
+        with self._entered:
+            raise lost from exc
+
+    def _find_loss(self) -> StoreError | None:
+        """Return the error of a folder that was moved or taken over: the cause of whatever failed in it afterwards."""
+        try:
+            self.holder.check()
+        except StoreError as error:
+            return error
+        except OSError:  # the disk does not answer
+            return None
+        return None
+
+    @property
+    def holder(self) -> Holder:
+        """The lease of the folder. The run must have been entered."""
+        assert self._holder is not None
+        return self._holder
 
     def _make(self) -> None:
         """Make the folder. Of several new runs that start at once without --out, each gets a number of its own."""
@@ -184,10 +206,13 @@ class RunFolder:
         """Return the store to write to, which may not exist yet, and the earlier ones."""
         return [self.store, *self.earlier()]
 
-    def record(self, store: Store, models: dict[str, str], items: Sequence[Item]) -> None:
+    def record(
+        self, store: Store, models: dict[str, str], items: Sequence[Item], more: Mapping[str, str] | None = None
+    ) -> None:
         """Store the run's definition, and refuse other models and questions than those of its start.
 
-        The library versions of the start are kept; the versions of later calls are listed beside them.
+        The library versions of the start are kept; the versions of later calls are listed beside them. `more`: further
+        facts, stored in the same transaction.
         """
         meta = store.meta()
         known = read_json(meta, "models")
@@ -219,6 +244,7 @@ class RunFolder:
                 "questions": asked,
                 "versions": json.dumps(read_json(meta, "versions") or now),
                 "later_versions": json.dumps(with_later(meta, "versions", now)),
+                **(more or {}),
             }
         )
         drop_begun(self.path)

@@ -52,8 +52,9 @@ _Seconds = Annotated[float, Ge(0), Le(1e11)]
 class Lease:
     """The contents of a lease. `machine` is new with each start of the system, and `host` is its name for people.
 
-    `beat` counts. `quiet` has the seconds since the run last made progress, by the holder's clock. An `ended` lease is
-    free.
+    `beat` counts. `written` is the time of the last beat by the holder's clock, in seconds since 1970, and `quiet` has
+    the seconds since the run last made progress then. An `ended` lease is free. `runs`: a call that runs the scenario
+    holds it, and not one that edits the folder. While it loads its models, `waiting` has why it waits for a server.
     """
 
     token: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
@@ -63,6 +64,9 @@ class Lease:
     beat: Annotated[int, Ge(0), Le(2**53)] = 0
     quiet: _Seconds = 0.0
     ended: bool = False
+    written: _Seconds = 0.0
+    runs: bool = False
+    waiting: _Word = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -167,9 +171,11 @@ def in_use(folder: Path, holder: Lease | None = None) -> FolderInUseError:
 class Holder:
     """A lease that this process holds. A thread rewrites it until it is released."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runs: bool = False) -> None:
+        """Make a lease that is not taken yet. `runs`: this process runs the scenario, and does not only edit it."""
         self._folder = folder
-        self._now = Lease(uuid4().hex, _plain(platform.node()), _plain(machine()), os.getpid())
+        self._now = Lease(uuid4().hex, _plain(platform.node()), _plain(machine()), os.getpid(), runs=runs)
+        self._writing = threading.Lock()
         self._number = 0
         self.previous: Lease | None = None
         """The lease before this one."""
@@ -248,6 +254,12 @@ class Holder:
                 self.check()
                 self._write()
 
+    def note_wait(self, reason: str) -> None:
+        """Let others see that the call waits for a server while it loads its models, or with "" that it goes on."""
+        self._now = replace(self._now, waiting=_plain(reason))
+        with suppress(OSError):  # the next beat tries again
+            self._write()
+
     def remove(self) -> None:
         """Remove the file of the lease."""
         self._path.unlink(missing_ok=True)
@@ -272,14 +284,16 @@ class Holder:
 
     def _write(self) -> None:
         """Rewrite the file in place, so that other machines see its new time, and not a cached file of that name."""
-        quiet = round(max(0.0, time.monotonic() - self.last_progress()), 1)
-        self._now = replace(self._now, beat=self._now.beat + 1, quiet=quiet)
-        data = encode_json(to_plain(asdict(self._now))).encode().ljust(SIZE)
-        handle = os.open(self._path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
-        try:
-            os.write(handle, data)
-        finally:
-            os.close(handle)
+        with self._writing:
+            quiet = round(max(0.0, time.monotonic() - self.last_progress()), 1)
+            written = round(time.time(), 1)
+            self._now = replace(self._now, beat=self._now.beat + 1, quiet=quiet, written=written)
+            data = encode_json(to_plain(asdict(self._now))).encode().ljust(SIZE)
+            handle = os.open(self._path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+            try:
+                os.write(handle, data)
+            finally:
+                os.close(handle)
 
 
 def _plain(name: str) -> str:

@@ -59,8 +59,8 @@ async def wait_for(folder: Path) -> Found | None:
 
 
 @contextmanager
-def hold(folder: Path, seen: Found | None) -> Iterator[Holder]:
-    """Hold a folder during the block. `seen` is what `wait_for` returned.
+def hold(folder: Path, seen: Found | None, runs: bool = False) -> Iterator[Holder]:
+    """Hold a folder during the block. `seen` is what `wait_for` returned. `runs`: to run the scenario, not to edit.
 
     Raises `RunFolderError` if a process holds it already, and `OSError` if it cannot be written.
     """
@@ -68,7 +68,7 @@ def hold(folder: Path, seen: Found | None) -> Iterator[Holder]:
     lock = _lock(folder)
     try:
         try:
-            holder = Holder(folder).acquire(seen, locked=lock is not None)
+            holder = Holder(folder, runs).acquire(seen, locked=lock is not None)
         except OSError:
             if fresh:  # else the folder would count as one in which a run has begun
                 (folder / LOCK).unlink(missing_ok=True)

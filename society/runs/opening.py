@@ -27,12 +27,13 @@ Opened = TypeVar("Opened")
 async def open_backends(
     society: Society,
     executor: Executor | None = None,
-    wait: Callable[[str, UnavailableError], Awaitable[None]] | None = None,
+    wait: Callable[[str, UnavailableError | None], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[dict[str, Backend], dict[str, str]]]:
     """Yield the loaded backends of the society by name, and the content hash of each adapter by its path.
 
     The scenario's executor opens them, unless an open `executor` is given. With `wait`, a server that is not there is
-    tried again after each call of it, with the backend's name and the error.
+    tried again after each call of it, with the backend's name and the error. A last call, with None, tells that the
+    backend is open.
     """
     plans = [plan for phase in society.phases for plan in phase.agents.values()]
     async with AsyncExitStack() as stack:
@@ -56,6 +57,8 @@ async def open_backends(
                     if wait is None:
                         raise
                     await wait(name, error)
+            if wait is not None:
+                await wait(name, None)
         hashes = await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
         for name, backend in backends.items():
             with faults_of(needs.backends[name], "check", f"as the backend {name!r}"):

@@ -11,9 +11,10 @@ from society.core.errors import RunFolderError
 from society.core.plain import natural_order
 from society.core.regular_files import Stamp, read_stamp
 from society.core.types import Adapter, Item, Turn, TurnId
+from society.runs.calls import list_calls
 from society.runs.files import QUESTIONS, own_tree, read_json, read_pruned, read_questions
 from society.runs.places import find_store
-from society.runs.state import Session, read_sessions
+from society.runs.state import Session
 from society.scenario.expand import expand
 from society.scenario.members import members, speakers
 from society.scenario.models.scenario import Scenario
@@ -160,7 +161,7 @@ class Run:
 
     def sessions(self) -> list[Session]:
         """Return the calls that worked on the run, the first one first; none for a run of an earlier version."""
-        return read_sessions(self.meta())
+        return list_calls(self.folder, self.meta())
 
     def count_turns(self) -> int:
         """Return the number of turns, including those of training debates and of unfinished debates."""

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from society.core.errors import LimitReachedError, SocietyError, StoreError, WaitedTooLongError, describe_error
+from society.core.errors import (
+    InputError,
+    LimitReachedError,
+    SocietyError,
+    StoreError,
+    WaitedTooLongError,
+    describe_error,
+)
 from society.core.interrupt import Interruption
 from society.core.machine import (
     ProcessFacts,
@@ -25,13 +32,20 @@ from society.core.machine import (
 )
 from society.core.plain import shorten
 from society.core.types import Turn
+from society.runs.calls import add_call
 from society.runs.files import read_json
-from society.runs.state import RunState, Session, read_sessions, write_sessions
+from society.runs.lease import Holder
+from society.runs.state import RunState, Session, read_sessions, settle, write_sessions
 from society.store import Store
 from society.watcher import Watcher
 
 _REASON = 1_000
 """Maximum number of characters of a reason."""
+
+
+def loop_time() -> float:
+    """Return the seconds of the running event loop's clock."""
+    return asyncio.get_running_loop().time()
 
 
 def now() -> str:
@@ -40,73 +54,132 @@ def now() -> str:
 
 
 class SessionLog(Watcher):
-    """The present session of a run, stored as it changes. Use it as a context manager within that of the store."""
+    """The present session of a run, stored as it changes.
 
-    def __init__(
-        self,
-        store: Store,
-        interruption: Interruption,
-        totals: Callable[[], tuple[str, str]],
-        processes: Sequence[Sequence[ProcessFacts]] = (),
-    ) -> None:
-        """`totals` returns the tokens and the dollars of the run so far, as decimal numbers or "".
+    While the run loads its models, `loading` is entered. Then `begin` returns what the run stores first, and the object
+    is the context manager of the rest, within that of the store.
+    """
+
+    def __init__(self, holder: Holder, interruption: Interruption, totals: Callable[[], tuple[str, str]]) -> None:
+        """`totals` returns the tokens and the dollars of the run so far, as decimal numbers or ""."""
+        self._holder, self._interruption, self._totals = holder, interruption, totals
+        self._store: Store | None = None
+        self._processes: Sequence[Sequence[ProcessFacts]] = ()
+        self._known = 0
+        self._outages: dict[str, str] = {}
+        """Causes of the present outages by backend."""
+        self._waited, self._since = 0.0, 0.0
+        """Seconds of earlier outages, and the time at which the present ones began."""
+        self._session = Session(
+            RunState.STARTING, host=socket.gethostname(), pid=str(os.getpid()), started=now(), lease=holder.token
+        )
+
+    @contextmanager
+    def loading(self, path: Path) -> Iterator[None]:
+        """Store how the call ended if the block raises an error; `path` is the store of the run, if there is one yet.
+
+        A call with an input that cannot be used has not worked on the run, unless it waited for a server.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if path.exists() and (self._paused() or not isinstance(error, InputError)):
+                with suppress(SocietyError), Store(path, whole=False) as store:
+                    self._open(store)
+                    self._end(error)
+            raise
+
+    def begin(self, store: Store, processes: Sequence[Sequence[ProcessFacts]] = ()) -> dict[str, str]:
+        """Return the fact that a run stores with its first ones. `store` is the run's own.
 
         `processes` has the processes elsewhere that work for each backend. These lists may grow during the run.
         """
-        self._store, self._interruption, self._totals = store, interruption, totals
-        self._processes, self._known = processes, 0
+        self._processes = processes
+        self._open(store)
+        return self._describe(RunState.RUNNING)
 
-    def __enter__(self) -> Self:
-        meta = self._store.meta()
-        self.earlier = read_sessions(meta)
-        self._session = Session(
-            host=socket.gethostname(),
-            pid=str(os.getpid()),
-            started=now(),
+    def _open(self, store: Store) -> None:
+        meta = store.meta()
+        self._store = store
+        self.earlier = settle(add_call(read_sessions(meta), self._holder.previous))
+        self._session = replace(
+            self._session,
             gpus=", ".join(read_gpus()),
             versions=_compare_with_start(read_json(meta, "versions")),
             commit=read_commit(Path.cwd()),
             program_commit=read_program_commit(),
+            last=self.earlier[-1].last if self.earlier else "",
         )
-        self._write()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        cause = self._interruption.error if isinstance(exc, asyncio.CancelledError) else exc
-        failed = cause is None and exc is None and self._store.count("status = 'failed'") > 0
-        state = find_state(cause, exc is not None, failed)
-        reason = "" if cause is None else _describe(cause)
-        self._session = replace(self._session, state=state, reason=shorten(reason, _REASON), ended=now())
         with suppress(StoreError):  # the run ends with the error that is being raised
-            self._write()
+            self._end(exc)
 
-    def pause(self, cause: str) -> bool:
-        """Store that the run waits for a server, and return whether it did not wait before."""
-        begins = self._session.state != RunState.PAUSED
-        if begins:
-            self._session = replace(self._session, state=RunState.PAUSED, reason=shorten(cause, _REASON))
-            self._write()
-        return begins
+    def _end(self, exc: BaseException | None) -> None:
+        """Store that the call has ended, with this error."""
+        cause = self._interruption.error if isinstance(exc, asyncio.CancelledError) else exc
+        failed = exc is None and self._store is not None and self._store.count("status = 'failed'") > 0
+        reason = "" if cause is None else _describe(cause)
+        self._session = replace(self._session, ended=now())
+        self._write(find_state(cause, exc is not None, failed), reason)
 
-    def proceed(self, seconds: float) -> None:
-        """Store that the run goes on after waiting for these seconds."""
-        paused = f"{float(self._session.paused) + seconds:.0f}"
-        self._session = replace(self._session, state=RunState.RUNNING, reason="", paused=paused)
-        self._write()
+    def is_out(self, backend: str) -> bool:
+        """Return whether the run waits for a backend, or for any with ""."""
+        return backend in self._outages if backend else bool(self._outages)
+
+    def outage(self, backend: str, cause: str, seconds: float) -> None:
+        """Store that the run has waited for a backend for these seconds, or with cause "" that it goes on without."""
+        if cause:
+            start = loop_time() - seconds
+            self._since = min(self._since, start) if self._outages else start
+            self._outages[backend] = cause
+        elif self._outages.pop(backend, None) is not None and not self._outages:
+            self._waited += loop_time() - self._since
+        reason = "; ".join(f"{name}: {cause}" for name, cause in self._outages.items())
+        if self._store is None:
+            self._holder.note_wait(reason)
+        else:
+            self._write(RunState.PAUSED if reason else RunState.RUNNING, reason)
+
+    def _paused(self) -> float:
+        """Return the seconds of outages so far."""
+        return self._waited + (loop_time() - self._since if self._outages else 0.0)
 
     def turn(self, turn: Turn, replayed: bool) -> None:
         """Store which processes work, if there are new ones: a killed run cannot do so at its end."""
+        if not replayed:
+            self._session = replace(self._session, last=now())
         if self._known != sum(map(len, self._processes)):
-            self._write()
+            self._write(self._session.state, self._session.reason)
 
-    def _write(self) -> None:
+    def training(self, learner: str, agent: str, step: int, steps: int, loss: float) -> None:
+        """Note the time of an optimizer step."""
+        self._session = replace(self._session, last=now())
+
+    def _write(self, state: RunState, reason: str = "") -> None:
+        if self._store is not None:
+            self._store.note(self._describe(state, reason))
+
+    def _describe(self, state: RunState, reason: str = "") -> dict[str, str]:
+        """Return the fact that holds all sessions, the present one in this state."""
         self._known = sum(map(len, self._processes))
         found = dict.fromkeys(facts.describe(read_versions()) for some in self._processes for facts in some)
         tokens, dollars = self._totals()
-        self._session = replace(self._session, tokens=tokens, dollars=dollars, workers=", ".join(found))
-        self._store.set_meta(write_sessions([*self.earlier, self._session]))
+        self._session = replace(
+            self._session,
+            state=state,
+            reason=shorten(reason, _REASON),
+            paused=f"{self._paused():.0f}",
+            tokens=tokens,
+            dollars=dollars,
+            workers=", ".join(found),
+        )
+        return write_sessions([*self.earlier, self._session])
 
 
 def _compare_with_start(start: Mapping[str, str]) -> str:

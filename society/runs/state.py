@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 
 from society.core.errors import InputError, LimitReachedError, RunFolderError, SocietyError, WaitedTooLongError
@@ -106,6 +106,10 @@ class Session:
     """Git commit of the current folder's repository."""
     program_commit: str = ""
     """Git commit of this program, where it runs from a checkout."""
+    lease: str = ""
+    """Identity of the lease under which the call worked; empty for a merge, and for a call of an earlier version."""
+    last: str = ""
+    """Time of the run's last new turn or optimizer step, in this session or before; empty if unknown."""
 
 
 _NAMES = tuple(field.name for field in fields(Session))
@@ -114,14 +118,21 @@ _NAMES = tuple(field.name for field in fields(Session))
 def read_sessions(meta: Mapping[str, str]) -> list[Session]:
     """Return the sessions of a run, the first one first; none for a run of an earlier version.
 
-    Raises `RunFolderError` for a fact that this program did not write. Facts that a newer version added are left out.
+    One that stored no end was killed, unless it is the last one, which may go on: see `society.runs.calls`. Facts that
+    a newer version added are left out. Raises `RunFolderError` for a fact that this program did not write.
     """
     found = [{name: value for name, value in one.items() if name in _NAMES} for one in read_list(meta, SESSIONS)]
     states = [one.pop("state", "") for one in found]
     stored = [state for state in RunState if state != RunState.UNCLEAR]
     if unknown := [state for state in states if state not in stored]:
         raise RunFolderError(f"The store has a run in the state {unknown[0]!r:.40}.", "Update society, or remove it.")
-    return [Session(RunState(state), **one) for state, one in zip(states, found, strict=True)]
+    sessions = [Session(RunState(state), **one) for state, one in zip(states, found, strict=True)]
+    return [*settle(sessions[:-1]), *sessions[-1:]]
+
+
+def settle(sessions: Sequence[Session]) -> list[Session]:
+    """Return sessions of which none goes on: one that stored no end was killed."""
+    return [replace(one, state=RunState.KILLED) if one.state.is_live else one for one in sessions]
 
 
 def write_sessions(sessions: Sequence[Session]) -> dict[str, str]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from society.core.errors import RunFolderError, SocietyError
 from society.core.plain import count, natural_order
+from society.runs.calls import find_calls
 from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, check_folder, own_file, read_json, read_object
 from society.runs.lease import Found, find_lease
 from society.runs.locking import is_running
 from society.runs.places import FILES, STORE, find_folders, find_store, has_begun, is_run
 from society.runs.signs import Sign, read_sign
-from society.runs.state import RunState, Session, read_sessions
+from society.runs.state import RunState, Session
 from society.store import Store
 
 STUCK = 600.0
@@ -125,15 +127,15 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
     iteration = max([*evaluated, *training], default=0)
     done, iterations = evaluated.get(iteration, 0), _read_iterations(definition)
     planned = _count_questions(folder) * _read_number(definition, "samples", 1)
-    sessions = read_sessions(meta)
+    sessions = find_calls(meta, found.lease if found else None, running)
     session = sessions[-1] if sessions else Session(_guess(running, failed, done, planned, iteration, iterations))
-    state = RunState.KILLED if session.state.is_live and not running else session.state
     if running is None:
-        state = RunState.UNCLEAR
-    elif running and not state.is_live:
-        state = RunState.RUNNING  # a process has just begun, and has not stored so yet
+        session = replace(session, state=RunState.UNCLEAR)
+    elif running and not session.state.is_live:
+        session = replace(session, state=RunState.RUNNING, reason="")  # another process has the folder
+    state = session.state
     silent = bool(running) and sign is not None and sign.works is False
-    quiet = _measure_quiet(found, sign, store_path) if running else _measure_age(store_path)
+    quiet = _measure_quiet(found, sign, store_path) if running else _measure_since(session, found)
     holder = found.lease if found and running is not False else None
     reason = SILENT if silent else _describe_sign(found, sign, running)
     reason = reason if running is None else session.reason or reason
@@ -167,7 +169,9 @@ def _describe_start(name: str, found: Found | None, sign: Sign | None, running: 
         return RunStatus(name, RunState.UNCLEAR, reason, host, pid)
     if running:
         silent = sign is not None and sign.works is False
-        return RunStatus(name, RunState.STARTING, SILENT if silent else reason, host, pid, stuck=silent)
+        waiting = lease.waiting if lease else ""
+        state = RunState.PAUSED if waiting else RunState.STARTING
+        return RunStatus(name, state, SILENT if silent else waiting or reason, host, pid, stuck=silent)
     state = RunState.INTERRUPTED if lease and lease.ended else RunState.KILLED
     return RunStatus(
         name, state, "It ended while it was loading. Start it with --resume (Python: resume=True).", host, pid
@@ -197,8 +201,23 @@ def _measure_quiet(found: Found | None, sign: Sign | None, store: Path) -> float
     return found.lease.quiet + (sign.age or 0.0 if sign else 0.0)
 
 
+def _measure_since(session: Session, found: Found | None) -> float | None:
+    """Return the seconds since the last turn or optimizer step of a run that has ended; None if unknown.
+
+    The last call knows the time. The lease of a killed one does, to a beat. The file's time is that of any copy.
+    """
+    lease = found.lease if found else None
+    if not session.ended and lease and lease.runs and not lease.ended:
+        return max(0.0, time.time() - lease.written + lease.quiet)
+    try:
+        last = datetime.fromisoformat(session.last).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):  # there is none
+        return None
+    return max(0.0, time.time() - last) if session.ended else None
+
+
 def _measure_age(store: Path) -> float | None:
-    """Return the seconds since the last change of a store, by the clock of this machine."""
+    """Return the seconds since the last change of a store under way, by the clock of this machine."""
     changed = [path.stat().st_mtime for end in ("", "-wal") if (path := store.with_name(STORE + end)).exists()]
     return max(0.0, time.time() - max(changed)) if changed else None
 

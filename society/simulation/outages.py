@@ -31,11 +31,15 @@ def ignore(backend: str, cause: str, seconds: float) -> None:
 
 @dataclass
 class Availability:
-    """A record of whether a backend can be reached now. `minutes`: maximum length of an outage."""
+    """A record of whether a backend can be reached now. `minutes`: maximum length of an outage.
+
+    An outage is announced after `unnoticed` seconds, or at its end if it lasts too long.
+    """
 
     backend: str
     minutes: float
     announce: OnOutage = ignore
+    unnoticed: float = UNNOTICED
     now: Callable[[], float] = loop_time
     _since: float | None = None
     _announced: bool = False
@@ -87,13 +91,13 @@ class Availability:
         now = self.now()
         since = self._since = now if self._since is None else self._since
         self._after = max(0.0, error.after or 0.0)
-        left = since + 60 * self.minutes - now
-        if left <= 0 or self._after > left:
-            return self._give_up(error, now - since)
-        if self._announced or now - since >= UNNOTICED or self._after >= UNNOTICED:
+        left, seconds = since + 60 * self.minutes - now, now - since
+        late = left <= 0 or self._after > left
+        noticed = seconds >= UNNOTICED if late else max(seconds, self._after) >= self.unnoticed
+        if self._announced or noticed:
             self._announced = True
-            self.announce(self.backend, error.cause, now - since)
-        return None
+            self.announce(self.backend, error.cause, seconds)
+        return self._give_up(error, seconds) if late else None
 
     def answer(self) -> None:
         """Record that the backend has answered a request."""

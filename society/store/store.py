@@ -173,6 +173,18 @@ class Store(StoreReader):
         self._pending += [(META.insert, META.write(MetaRow(name, value))) for name, value in values.items()]
         self.commit()
 
+    def note(self, values: Mapping[str, str]) -> None:
+        """Store facts about the run, at once. A store of an older version is not migrated for them."""
+        if self._prepared:
+            self.set_meta(dict(values))
+            return
+        try:
+            with self._db:
+                self._db.execute("BEGIN")
+                self._db.executemany("INSERT OR REPLACE INTO main.meta (name, value) VALUES (?, ?)", values.items())
+        except (sqlite3.Error, OSError) as error:
+            raise explain(self._path, error) from error
+
     def migrate(self) -> str:
         """Migrate an older store to the present version, at once, and return its earlier version."""
         version = self.meta()["store_version"]

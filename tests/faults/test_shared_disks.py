@@ -309,6 +309,9 @@ def test_two_machines_on_a_disk_that_lies(
     status, said = two.run(*command, "--resume")
     assert status == 2, said
     assert f"process {held.pid} on one" in said
+    status, said = two.run("migrate", folder)
+    assert status == 2, said
+    assert f"process {held.pid} on one" in said
     status, said = two.run("show", folder)
     assert status == 0, said
     assert "Unfinished" in said

@@ -302,6 +302,18 @@ def test_old_runs_are_migrated_at_once(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["migrate", str(write_old(tmp_path / "oldest"))]) == 2
 
 
+def test_a_run_under_way_is_not_migrated(scenario: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = []
+
+    class Migrate(Watcher):
+        def result(self, result: object) -> None:
+            seen.append((main(["migrate", str(tmp_path / "run")]), capsys.readouterr()))
+
+    run(scenario(TEXT, "task.limit=1"), tmp_path / "run", watcher=Migrate())
+    assert [status for status, _ in seen] == [2, 2]
+    assert all("in use by a run under way" in said.err and not said.out for _, said in seen)
+
+
 def test_a_run_of_a_machine_with_another_clock_is_not_archived_while_it_works(
     whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

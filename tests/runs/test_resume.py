@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -225,3 +227,48 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
     counter = Counter()
     assert rows(run(loaded, tmp_path / "run", resume=True, watcher=counter)) == whole
     assert counter.fresh == TURNS - before
+
+
+class Move(Watcher):
+    """Moves the folder of the run after some debates, and may put another run in its place."""
+
+    def __init__(self, folder: Path, after: int, other: Path | None = None) -> None:
+        self.folder, self.left, self.other = folder, after, other
+
+    def result(self, result: object) -> None:
+        self.left -= 1
+        if not self.left:
+            self.folder.rename(self.folder.with_name("moved"))
+            if self.other:
+                shutil.copytree(self.other, self.folder)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("after", [1, 12])
+def test_a_folder_that_is_moved_away_is_named_as_the_cause(
+    scenario: Callable[..., Scenario], tmp_path: Path, after: int, resume: bool
+) -> None:
+    loaded, folder = scenario(TEXT), tmp_path / "run"
+    if resume:
+        run(loaded, folder)
+        with closing(sqlite3.connect(folder / "store.sqlite")) as db, db:
+            db.execute("DELETE FROM turns WHERE round > 1")
+    with pytest.raises(StoreError, match="was removed or moved while the run went on") as error:
+        run(loaded, folder, resume=resume, watcher=Move(folder, after))
+    assert "--resume --out NEW" in error.value.remedy
+    assert error.value.status == 3
+    assert not folder.exists()
+    again = run(loaded, tmp_path / "moved", resume=True)
+    assert rows(again) == rows(run(loaded, tmp_path / "alone"))
+
+
+def test_a_run_that_takes_the_place_of_a_moved_one_is_left_alone(
+    scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    loaded, folder = scenario(TEXT), tmp_path / "run"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".lease-2").write_bytes(b"that of another")
+    with pytest.raises(StoreError, match="taken over"):
+        run(loaded, folder, watcher=Move(folder, 1, other))
+    assert [path.name for path in folder.iterdir()] == [".lease-2"]

@@ -9,19 +9,27 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from society.cli import main
+from society.core.interrupt import Interruption
+from society.core.plain import to_plain
 from society.core.types import Turn
-from society.runs import lease
+from society.runs import lease, signs
+from society.runs.folder import RunFolder
 from society.runs.locking import LOCK, hold
+from society.runs.run import Run
+from society.runs.session_log import SessionLog
 from society.runs.state import RunState, Session, write_sessions
 from society.runs.status import RunStatus, read_status
 from society.scenario.models.scenario import Scenario
 from society.session import run
 from society.store import Store
+from society.store.table import encode_json
 from society.watcher import Watcher
 
 TEXT = """
@@ -166,6 +174,85 @@ def test_the_calls_that_worked_on_a_run_are_listed(finished: Path, capsys: pytes
     [row] = json.loads(capsys.readouterr().out)
     assert [one["host"] for one in row["sessions"]] == ["n1", "n2"]
     assert row["versions"]["society"]
+
+
+def test_a_call_without_an_end_was_killed_once_a_later_one_worked(finished: Path) -> None:
+    calls = [Session(RunState.PAUSED), Session(RunState.RUNNING), Session(RunState.FINISHED, ended="2026-01-01")]
+    for number, states in ((2, ["killed"] * 2), (3, ["killed", "killed", "finished"])):
+        with Store(finished / "store.sqlite") as store:
+            store.set_meta(write_sessions(calls[:number]))
+        assert [call.state for call in Run(finished).sessions()] == states
+        assert [call.state for call in read_status(finished).sessions] == states
+
+
+def leave_lease(folder: Path, runs: bool, written: float = 0.0, quiet: float = 0.0) -> None:
+    """Write the lease of a process of another machine that was killed days ago."""
+    left = lease.Lease("a" * 32, "node-7", "its start", 12, runs=runs, written=written, quiet=quiet)
+    path = folder / ".lease-9"
+    signs._sights.clear()
+    path.write_bytes(encode_json(to_plain(asdict(left))).encode().ljust(lease.SIZE))
+    os.utime(path, (time.time() - 3 * signs.DAY,) * 2)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_call_that_was_killed_before_it_stored_anything_is_listed(finished: Path, stored: bool) -> None:
+    """A run on a shared disk, whose first copy of the store has no calls, or only earlier ones."""
+    if not stored:
+        with Store(finished / "store.sqlite") as store:
+            store._db.execute("DELETE FROM meta WHERE name = 'sessions'")
+    leave_lease(finished, runs=False)
+    assert read_status(finished).state == "finished", "only a deletion or migration was killed"
+    leave_lease(finished, runs=True)
+    found = read_status(finished)
+    assert (found.state, found.host, found.pid) == ("killed", "node-7", "12")
+    assert [call.state for call in found.sessions] == ["finished"] * stored + ["killed"]
+    assert Run(finished).sessions() == list(found.sessions)
+    assert main(["status", str(finished)]) == 1
+
+
+def test_the_first_copy_of_a_store_has_the_call(
+    scenario: Callable[..., Scenario], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[Session]] = []
+    monkeypatch.setattr(RunFolder, "copy_soon", lambda folder: seen.append(Run(folder.path).sessions()))
+    run(scenario(TEXT), tmp_path / "run")
+    assert [(call.state, call.pid) for call in seen[0]] == [("running", str(os.getpid()))]
+
+
+def test_a_killed_call_stays_listed_when_the_run_goes_on(finished: Path, scenario: Callable[..., Scenario]) -> None:
+    leave_lease(finished, runs=True)
+    for path in finished.glob(".lease-[1-8]"):
+        path.unlink()
+    found = lease.find_lease(finished)
+    with hold(finished, found) as holder:
+        log = SessionLog(holder, Interruption(), lambda: ("", ""))
+        with Store(finished / "store.sqlite") as store:
+            store.set_meta(log.begin(store))
+    states = [call.state for call in Run(finished).sessions()]
+    assert states == ["finished", "killed", "killed"]
+
+
+def test_the_last_turn_has_its_own_time_and_not_that_of_a_file(
+    finished: Path, scenario: Callable[..., Scenario], capsys: pytest.CaptureFixture[str]
+) -> None:
+    [call] = Run(finished).sessions()
+    assert call.started <= call.last <= call.ended
+    before = datetime.fromtimestamp(time.time() - 7200, UTC).isoformat(timespec="seconds")
+    with Store(finished / "store.sqlite") as store:
+        store.set_meta(write_sessions([replace(call, last=before)]))
+    shutil.copytree(finished, finished.parent / "copy")
+    assert read_status(finished.parent / "copy").quiet == pytest.approx(7200, abs=600)
+    run(scenario(TEXT), finished, resume=True)
+    assert [one.last for one in Run(finished).sessions()] == [before] * 2, "no new turn"
+    assert read_status(finished).quiet == pytest.approx(7200, abs=600)
+    for last in ("", "nonsense", "0001-01-01"):
+        with Store(finished / "store.sqlite") as store:
+            store.set_meta(write_sessions([replace(call, last=last)]))
+        quiet = read_status(finished).quiet
+        assert quiet is None or quiet > 1e9
+    assert main(["status", str(finished)]) == 0
+    leave_lease(finished, runs=True, written=time.time() - 3600, quiet=3600)
+    assert read_status(finished).quiet == pytest.approx(7200, abs=600), "that of a killed call"
 
 
 def test_what_cannot_be_read_hides_no_other_run(

@@ -17,9 +17,13 @@ from backends.base import Backend
 from backends.openai.opening import NoServerError
 from backends.scripted.backend import Scripted
 from society.core.errors import InputError, TransientError, UnavailableError, WaitedTooLongError
+from society.core.interrupt import Interruption
 from society.core.types import GenerateOutput, GenerateRequest, Usage
 from society.results import Run
+from society.runs.lease import Holder
+from society.runs.session_log import SessionLog
 from society.runs.state import RunState
+from society.runs.status import read_status
 from society.scenario.models.scenario import Scenario
 from society.session import run_async
 from society.simulation.outages import LONGEST_PROBE
@@ -179,6 +183,79 @@ def test_a_resumed_run_waits_for_its_server_and_a_new_one_does_not(play: Play, t
     done, seconds = play(Late(100), resume=True)
     assert seconds >= 100
     assert rows(done) == rows(play(Server(), folder="whole")[0])
+
+
+def test_a_call_that_ends_within_an_outage_has_waited(play: Play, tmp_path: Path) -> None:
+    class Ends(Watcher):
+        def outage(self, backend: str, cause: str, seconds: float) -> None:
+            if seconds > 60:
+                raise ZeroDivisionError
+
+    with pytest.raises(WaitedTooLongError):
+        play(Server((5, 1e9)), "retry.minutes=0.1")
+    with pytest.raises(ZeroDivisionError):
+        play(Server((5, 1e9)), watcher=Ends(), folder="other")
+    late, ended = (Run(tmp_path / name).sessions()[-1] for name in ("run", "other"))
+    assert (late.state, float(late.paused)) == (RunState.EXHAUSTED, pytest.approx(6, abs=1))
+    assert (ended.state, float(ended.paused)) == (RunState.ABORTED, pytest.approx(75, abs=20))
+
+
+def test_a_call_that_waits_for_its_server_is_paused_and_is_listed_when_it_ends(play: Play, tmp_path: Path) -> None:
+    folder, seen = tmp_path / "run", []
+
+    class Looks(Watcher):
+        def outage(self, backend: str, cause: str, seconds: float) -> None:
+            seen.append(read_status(folder))
+
+    with pytest.raises(WaitedTooLongError):
+        play(Server((5, 1e9)), "retry.minutes=1")
+    first = Run(folder).sessions()
+    with pytest.raises(WaitedTooLongError):
+        play(Late(1e9), "retry.minutes=2", resume=True, watcher=Looks())
+    assert {(now.state, now.reason) for now in seen} == {("paused", "scripted: No server answers.")}
+    assert [call.state for call in seen[0].sessions] == [RunState.EXHAUSTED, RunState.PAUSED]
+    stopped = Run(folder).sessions()
+    assert stopped[:-1] == first
+    assert (stopped[-1].state, stopped[-1].paused) == (RunState.EXHAUSTED, "120")
+    assert "2 min" in read_status(folder).reason
+    seen.clear()
+    done, _ = play(Late(100), resume=True, watcher=Looks())
+    assert [now.state for now in seen][-2:] == ["paused", "starting"]
+    assert 100 <= float(done.sessions()[-1].paused) <= 130
+    assert [call.state for call in done.sessions()] == [RunState.EXHAUSTED] * 2 + [RunState.FINISHED]
+
+
+def test_an_input_that_cannot_be_used_is_no_call_unless_it_waited(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other(Late):
+        """A server that comes back with another model."""
+
+        async def __aenter__(self) -> Self:
+            await super().__aenter__()
+            raise InputError("Another model.")
+
+    play(Server())
+    for opens, states in ((0.0, ["finished"]), (100.0, ["finished", "aborted"])):
+        with pytest.raises(InputError, match="Another model"):
+            play(Other(opens), resume=True)
+        assert [call.state for call in Run(tmp_path / "run").sessions()] == states
+
+
+def test_a_run_is_paused_until_all_backends_answer(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    log = SessionLog(Holder(tmp_path / "run"), Interruption(), lambda: ("", ""))
+
+    async def outages() -> list[tuple[bool, float]]:
+        seen = []
+        for backend, cause, seconds in (("a", "gone", 5.0), ("b", "gone", 5.0), ("a", "", 15.0), ("b", "", 20.0)):
+            log.outage(backend, cause, seconds)
+            seen.append((log.is_out(""), log._paused()))
+            await asyncio.sleep(10)
+        return seen
+
+    seen, _ = run_in_virtual_time(outages())
+    assert seen == [(True, 5), (True, 15), (True, 25), (False, 35)]
 
 
 def test_without_patience_the_run_stops_at_once(play: Play) -> None:
