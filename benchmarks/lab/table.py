@@ -17,6 +17,7 @@ from society.core.types import Usage
 from society.metrics.diversity import Mean, TextDiversity, mean_of
 from society.metrics.iterations import IterationScore
 from society.metrics.proportion import Proportion, proportion
+from society.training.contrast import AGAINST
 
 PAGES, FIGURES = ROOT / "benchmarks" / "results" / "lab", ROOT / "docs"
 """Folders of the pages with tables, and of the figures."""
@@ -169,14 +170,14 @@ CRITICS = ("stayed right", "corrected")
 
 def rows_table(summaries: Summaries) -> str:
     """Return a table of the share of right training rows by selector, over seeds, in the last iteration before each
-    evaluation, and of the labels of that iteration."""
+    evaluation, and of the labels of that iteration. Undesired replies are left out: they are not to be learned."""
     rows = []
     for arm, seeds in summaries.items():
         for iteration in (look - 1 for look in ARMS[arm].shown if look):
             found = [one for one in at(seeds, iteration) if one["rows_right"]]
             if found:
                 right = [(rule.split(", ")[-1], share) for one in found for rule, share in one["rows_right"].items()]
-                others = [share for rule, share in right if rule not in CRITICS]
+                others = [share for rule, share in right if rule not in (*CRITICS, AGAINST)]
                 own = [[share for rule, share in right if rule == wanted] for wanted in CRITICS]
                 told = [_told(shares) for shares in ([one["labels"] for one in found], others, *own)]
                 rows.append([arm, str(len(found)), str(iteration + 1), *told])
