@@ -34,6 +34,7 @@ on() { srun --overlap --mpi=none --nodes=1 --ntasks=1 --cpus-per-task="$cpus" --
 began=
 signalled=false
 too_late=false
+# shellcheck disable=SC2317  # a trap calls it
 stop() {
     signalled=true
     if [[ -z $began || $SECONDS -lt $((began + 10)) ]] && [[ $(scontrol show job --oneliner "$job") == *PreemptTime=None* ]]; then
