@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from benchmarks.lab.arms import SEEDS, SHOWN, Arm, Look, Suite
 from benchmarks.lab.rules import RULE_ARMS, RULE_SUITES
+from society.core.errors import InputError
 
 FEW = SEEDS[:3]
 """The seeds of the ablations: a machine's hours go to the main question first."""
@@ -125,5 +126,10 @@ ARMS = RULE_ARMS | {name: arm for suite in SUITES for name, arm in suite.arms.it
 
 
 def suite_of(arm: str) -> Suite:
-    """Return the suite of this arm."""
-    return next(suite for suite in SUITES if arm in suite.arms)
+    """Return the suite of this arm. Raises `InputError` if stage a does not yet tell whether its rule goes on."""
+    for suite in SUITES:
+        if arm in suite.arms:
+            return suite
+    raise InputError(
+        f"No stage has the arm {arm!r} yet.", "Run stage a first: python -m benchmarks.lab.paper --stage a"
+    )

@@ -315,6 +315,18 @@ def test_stage_b_takes_the_best_rules_and_only_after_stage_a(tmp_path, monkeypat
     arms_of_b = rules.arms_of("b", rules.best_rules())
     assert {*arms_of_b} <= {*rules.RULE_ARMS}
     assert not {*rules.PLAN["stages"]["a"]["seeds"]} & {*rules.PLAN["stages"]["b"]["seeds"]}
+    with pytest.raises(InputError, match="'b_dpo'"):
+        plan.suite_of("b_dpo")  # by the results of stage a, no arm of stage b
+
+
+def test_undesired_replies_are_no_rows_that_teach_a_right_answer() -> None:
+    from benchmarks.lab.table import rows_table
+
+    share = {"successes": 9, "n": 10}
+    learned = made_up(["1", "1"])
+    learned["iterations"][0] |= {"labels": share, "rows_right": {"agrees": share, "against": {"successes": 0, "n": 90}}}
+    assert "90.0% of 10" in rows_table({"a_dpo": {1: learned}})
+    assert "of 100" not in rows_table({"a_dpo": {1: learned}})
 
 
 SHARES = ("accuracy", "alone", "first_vote", "labels")
