@@ -119,7 +119,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         status = cli.main(arguments, prog_name="society", standalone_mode=False)
     except click.ClickException as error:
-        if isinstance(error, click.NoSuchOption):
+        if isinstance(error, click.UsageError):
             _guide(error)
         vars(error)["message"] = reveal(error.message)  # the message quotes the user's input
         error.show()
@@ -170,14 +170,16 @@ def end(error: Interrupted) -> NoReturn:
         os._exit(error.status)
 
 
-def _guide(error: click.NoSuchOption) -> None:
-    """Suggest options that are spelled like the unknown one, or else `--set`."""
+def _guide(error: click.UsageError) -> None:
+    """Suggest options that are spelled like an unknown one, and `--set` for values of the scenario."""
     from difflib import get_close_matches
 
-    near = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
     known = {option for parameter in error.ctx.command.params for option in parameter.opts} if error.ctx else set()
-    vars(error)["possibilities"] = near
-    if not near and "--set" in known:
+    value = "extra argument" in error.message and "=" in error.message
+    if isinstance(error, click.NoSuchOption):
+        vars(error)["possibilities"] = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
+        value = not error.possibilities
+    if value and "--set" in known:
         vars(error)["message"] += " Values of the scenario are set with --set, such as --set phases.debate.rounds=3."
 
 

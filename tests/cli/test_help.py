@@ -69,6 +69,11 @@ def test_a_wrong_word_gets_the_right_one(arguments: list[str], says: str, capsys
     assert "--out" not in said
 
 
+def test_a_value_without_its_option_gets_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "scenarios/debate.yaml", "task.limit=2"]) == 2
+    assert "--set phases.debate.rounds=3" in capsys.readouterr().err
+
+
 def test_kinds_are_listed_in_the_singular_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "topology"]) == 0
     assert "small_world" in capsys.readouterr().out
