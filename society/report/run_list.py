@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from society.runs.locking import is_running
 from society.runs.places import STORE, find_folders, find_store, is_run
 from society.runs.run import Run
 from society.runs.state import RunState
-from society.runs.status import RunStatus, is_known, read_status
+from society.runs.status import RunStatus, find_last_write, is_known, read_status
 from society.store import Store
 
 MOST_FOLDERS = 2000
@@ -31,7 +32,7 @@ class ListedRun:
 
     `accuracy`, `low` and `high` are those of the last evaluated iteration, None without true answers. `part` is the
     finished part of an unfinished run. Turns, tokens and seconds are those of the whole run, training included.
-    `changed` is the time of the last change in seconds since 1970.
+    `changed` is the time of the last turn or optimizer step, or of the last write, in seconds since 1970; 0 if unknown.
     """
 
     name: str
@@ -72,8 +73,7 @@ class RunList:
 
 
 def _read(path: Path, name: str) -> ListedRun:
-    stamps = [read_stamp(path / f"{STORE}{end}") for end in ("", "-wal")]
-    changed = max((stamp[2] / 1e9 for stamp in stamps if stamp), default=0.0)
+    changed = _find_last_change(path)
     try:
         return _read_run(Run(path), name, changed)
     except SocietyError as error:
@@ -81,6 +81,13 @@ def _read(path: Path, name: str) -> ListedRun:
             status = read_status(path, name)
             return ListedRun(name, status.state, _describe_start(status), changed=changed)
         return ListedRun(name, "not readable", " ".join(f"{error}".split()), changed=changed)
+
+
+def _find_last_change(path: Path) -> float:
+    """Return the time of a run's last turn or optimizer step; if it is unknown, that of the last write to the store."""
+    quiet = read_status(path).quiet
+    written = find_last_write(path / STORE) if quiet is None else round(time.time() - quiet)
+    return float(written or 0)
 
 
 def _describe_start(status: RunStatus) -> str:

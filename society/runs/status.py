@@ -15,11 +15,12 @@ from typing import Any
 
 from society.core.errors import RunFolderError, SocietyError
 from society.core.plain import count, natural_order
+from society.core.regular_files import read_stamp
 from society.runs.calls import find_calls
 from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, check_folder, own_file, read_json, read_object
 from society.runs.lease import Found, find_lease
 from society.runs.locking import is_running
-from society.runs.places import FILES, STORE, find_folders, find_store, has_begun, is_run
+from society.runs.places import FILES, find_folders, find_store, has_begun, is_run
 from society.runs.signs import Sign, read_sign
 from society.runs.state import RunState, Session
 from society.store import Store
@@ -217,9 +218,18 @@ def _measure_since(session: Session, found: Found | None) -> float | None:
 
 
 def _measure_age(store: Path) -> float | None:
-    """Return the seconds since the last change of a store under way, by the clock of this machine."""
-    changed = [path.stat().st_mtime for end in ("", "-wal") if (path := store.with_name(STORE + end)).exists()]
-    return max(0.0, time.time() - max(changed)) if changed else None
+    """Return the seconds since the last write to a store, by the clock of this machine."""
+    written = find_last_write(store)
+    return None if written is None else max(0.0, time.time() - written)
+
+
+def find_last_write(store: Path) -> float | None:
+    """Return the time of the last write to a store, in seconds since 1970, by the times of its files.
+
+    A reader creates an empty file for the write-ahead log, which does not count.
+    """
+    stamps = [read_stamp(store.with_name(store.name + end)) for end in ("", "-wal")]
+    return max((time_ns / 1e9 for _, _, time_ns, size in filter(None, stamps) if size), default=None)
 
 
 def _count_questions(folder: Path) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from society.core.errors import RunFolderError
 from society.report.page import write_run_list
 from society.report.run_list import ListedRun, RunList
 from society.runs.locking import LOCK
+from society.runs.places import STORE
+from society.runs.run import Run
+from society.runs.state import write_sessions
+from society.store import Store
 from society.view.runs_folder import RunsFolder
 from society.view.server import build_app
 from tests.report.browser import open_browser, open_page
@@ -75,7 +81,6 @@ def test_every_folder_is_listed_with_its_state(folder: Path) -> None:
 
 def test_numbers_are_those_of_the_run(folder: Path) -> None:
     from society.metrics.overview import read_overview
-    from society.runs.run import Run
 
     found, last = read(folder)["flips"], read_overview(Run(folder / "flips")).last
     assert last is not None
@@ -89,6 +94,19 @@ def test_a_row_is_read_again_only_after_a_change(folder: Path, monkeypatch: pyte
     first, _ = runs.read()
     monkeypatch.setattr("society.report.run_list._read", lambda *_: pytest.fail("read again"))
     assert runs.read() == (first, 0)
+
+
+@pytest.mark.parametrize(("last", "changed"), [("2026-01-01T10:00:00+00:00", 1767261600.0), ("", 1_000_000_000.0)])
+def test_the_last_change_is_no_time_of_a_reader(folder: Path, tmp_path: Path, last: str, changed: float) -> None:
+    """It is that of the last turn; of a run that does not know it, that of the last write to the store."""
+    shutil.copytree(folder / "sums", tmp_path / "sums")
+    store = tmp_path / "sums" / STORE
+    [call] = Run(store.parent).sessions()
+    with Store(store) as opened:
+        opened.set_meta(write_sessions([replace(call, last=last)]))
+    os.utime(store, (1e9, 1e9))
+    store.with_name(f"{STORE}-wal").write_bytes(b"")
+    assert read(tmp_path)["sums"].changed == changed
 
 
 def test_too_many_folders_are_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
