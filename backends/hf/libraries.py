@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from society.core.errors import InputError, MissingExtraError
+from society.core.pip_command import pip
 
 if TYPE_CHECKING:
     from backends.hf import HuggingFace
@@ -48,7 +49,7 @@ def check_version(library: str, found: str, oldest: str = "", who: str = "The hf
     if too_new or _numbers(found) < _numbers(oldest):
         raise InputError(
             f"{who} needs {library} {wanted}, but version {found} is installed.",
-            f"pip install '{library}{wanted}'",
+            pip(f"install '{library}{wanted}'"),
         )
 
 
@@ -67,7 +68,7 @@ def check_optimizer(settings: TrainSettings, device: str) -> None:
 def check_bitsandbytes(option: str) -> None:
     """Raise `InputError` if bitsandbytes, which the option needs, is missing."""
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise InputError(f"{option} needs bitsandbytes, which is not installed.", "pip install bitsandbytes")
+        raise InputError(f"{option} needs bitsandbytes, which is not installed.", pip("install bitsandbytes"))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

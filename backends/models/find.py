@@ -10,6 +10,7 @@ from backends.models.packages import find_in_package
 from society.core.errors import InputError, MissingExtraError
 from society.core.hub_cache import commit_of, find_snapshot, is_offline
 from society.core.paths import is_revision
+from society.core.pip_command import pip
 from society.core.regular_files import require_readable
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ def fetch_from_hub(reference: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:
-        raise MissingExtraError(f"hf:{reference}", "huggingface-hub", remedy="pip install huggingface-hub") from None
+        raise MissingExtraError(f"hf:{reference}", "huggingface-hub", remedy=pip("install huggingface-hub")) from None
     offline = not is_offline() and not _knows_hub()  # the client would retry for half a minute
     try:
         parts = [part.as_posix() for part in split_parts(Path(name))]

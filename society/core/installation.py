@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from society.core.errors import DISTRIBUTION, InputError
+from society.core.pip_command import pip
 
 PACKAGES = ("society", "backends", "topologies")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,8 @@ def check_installation() -> None:
                 f"Rename or move {found}, uninstall the package that owns it, or run from another folder.",
             )
         if found is None or DISTRIBUTION not in (home / "__init__.py").read_text(encoding="utf-8", errors="replace"):
+            names = " ".join([*PACKAGES, DISTRIBUTION])
             raise InputError(
                 f"Another distribution has replaced files of {DISTRIBUTION} in {home}.",
-                f"pip uninstall {' '.join(PACKAGES)} {DISTRIBUTION}, then pip install {DISTRIBUTION}",
+                f"{pip(f'uninstall {names}')}, then {pip(f'install {DISTRIBUTION}')}",
             )

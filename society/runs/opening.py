@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from society.components.faults import faults_of
-from society.core.errors import BackendError, InputError, UnavailableError
+from society.core.errors import DISTRIBUTION, BackendError, InputError, UnavailableError
+from society.core.pip_command import pip
 from society.core.types import ChatMessage, GenerateRequest, ToolSpec
 from society.executors.base import Executor, Needs
 
@@ -86,10 +87,11 @@ def find_prices(society: Society) -> Mapping[str, Price | None]:
             prices[name] = config.find_price()
     unknown = [name for name, price in prices.items() if price is None]
     if unknown and society.scenario.limits.dollars is not None:
+        install = pip(f"install '{DISTRIBUTION}[prices]'")
         raise InputError(
             f"`limits.dollars` is set, but the price of the backend {unknown[0]!r} is not known.",
             f"Set backends.{unknown[0]}.price={{prompt: DOLLARS, generated: DOLLARS}}, in dollars per million tokens "
-            "(0 for a server of your own). pip install 'society-of-models[prices]' brings the prices of hosted models.",
+            f"(0 for a server of your own). {install} brings the prices of hosted models.",
         )
     return prices
 

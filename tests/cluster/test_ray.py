@@ -345,6 +345,7 @@ def test_errors_can_be_pickled():
     import pickle
 
     from society.core.errors import TransientError
+    from society.core.pip_command import pip
 
     overflow = pickle.loads(pickle.dumps(ContextOverflowError(3, 9, 5)))
     assert (type(overflow), overflow.prompt, str(overflow)) == (
@@ -355,6 +356,6 @@ def test_errors_can_be_pickled():
     missing = pickle.loads(pickle.dumps(MissingExtraError("It", "ray", "ray")))
     assert (missing.cause, missing.remedy) == (
         MissingExtraError("It", "ray", "ray").cause,
-        "pip install 'society-of-models[ray]'",
+        pip("install 'society-of-models[ray]'"),
     )
     assert pickle.loads(pickle.dumps(TransientError("busy"))).cause == "busy"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from society.core.errors import DISTRIBUTION
+from society.core.installation import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 DATA = (".sql", ".yaml", ".tsv", ".html", ".css", ".js", "py.typed")
@@ -148,6 +149,27 @@ def test_remedies_name_the_distribution_that_is_ours() -> None:
     for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*"), *(ROOT / "society").rglob("*.py")]):
         if path.is_file():
             assert not re.search(r"pip install[^\n]*\bsociety(\[|\s|'|$)", path.read_text()), path
+
+
+def test_commands_that_install_are_those_of_this_interpreter() -> None:
+    """Texts of the program leave the word `pip` to `society.core.pip_command`."""
+    paths = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py") if path.name != "pip_command.py"]
+    for path in paths:
+        tree = ast.parse(path.read_text())
+        sentences = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in sentences:
+                assert not re.search(r"\bpip (un)?install", node.value), (path, node.lineno)
+
+
+def test_the_set_up_of_newcomers_is_one_and_opens_live_pages() -> None:
+    """`make demo`, the installation by hand and the front page install the same extras; README shows `society view`."""
+    found = [
+        re.findall(r"\[(llama,[\w,]+)\]", (ROOT / name).read_text())
+        for name in ("Makefile", "README.md", "docs/index.md")
+    ]
+    assert {*found[0], *found[1], *found[2]} == {found[0][0]}
+    assert "view" in found[0][0].split(",")
 
 
 def test_every_extra_that_an_error_names_exists() -> None:

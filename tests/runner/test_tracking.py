@@ -9,6 +9,7 @@ import pytest
 
 from society.cli import main
 from society.core.errors import InputError
+from society.core.pip_command import pip
 from society.runner.tracking import Tracking, open_tracker
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
@@ -89,4 +90,4 @@ def test_a_missing_service_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
     with pytest.raises(InputError, match="mlflow, which is not installed") as caught:
         open_tracker("mlflow:http://localhost:5000", "run")
-    assert caught.value.remedy == "pip install mlflow"
+    assert caught.value.remedy == pip("install mlflow")

@@ -14,6 +14,7 @@ from backends.hf import libraries as libraries_of_hf
 from backends.hf.libraries import NEXT, OLDEST, check_version
 from backends.training import TrainSettings
 from society.core.errors import InputError
+from society.core.pip_command import pip
 from society.scenario.models.scenario import Scenario
 from society.session import run
 from tests.backends.hf.tiny import make_model
@@ -28,7 +29,7 @@ def test_versions_between_the_bounds_are_taken(found: str) -> None:
 def test_other_versions_are_refused_with_what_to_install(found: str) -> None:
     with pytest.raises(InputError, match=f"version {re.escape(found)} is installed") as caught:
         check_version("transformers", found)
-    assert caught.value.remedy == "pip install 'transformers>=5.17,<6'"
+    assert caught.value.remedy == pip("install 'transformers>=5.17,<6'")
 
 
 def test_the_bounds_are_those_of_the_distribution() -> None:
