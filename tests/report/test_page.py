@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 DEBATE = "[{name: debate, topology: complete, rounds: 3}]"
 
 
+NAMED = """[
+    {name: independent_answers, topology: none}, {name: critical_discussion, topology: complete, rounds: 3},
+    {name: final_deliberation, topology: ring, rounds: 2}]"""
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Write reports and return their addresses."""
@@ -40,6 +45,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             run_sums(folder, name, DEBATE, n, 5, "decision={kind: distribution}") for name, n in (("x", 3), ("y", 1))
         ],
         "alone": [run_sums(folder, "alone", "[{name: alone}]", 1, 3)],
+        "named": [run_sums(folder, "named", NAMED, 12, 6)],
     }
     for name, found in runs.items():
         write_report(found, folder / f"{name}.html")
@@ -444,6 +450,27 @@ def test_no_line_crosses_the_name_of_a_point(browser: Browser, reports: dict[str
         with open_page(browser, reports[name]) as page:
             assert page.locator("text.name.small").count() > 1
             assert page.evaluate(CROSSED) == [], name
+
+
+OVERLAPPING = """() => [...document.querySelectorAll("svg")].flatMap((svg) => {
+  const texts = [...svg.querySelectorAll("text")].filter((text) => text.textContent);
+  const boxes = texts.map((text) => text.getBoundingClientRect());
+  return texts.flatMap((text, i) => texts.slice(0, i).filter((_, j) => {
+    const [a, b] = [boxes[i], boxes[j]];
+    return a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3;
+  }).map((other) => `${other.textContent} | ${text.textContent}`));
+})"""
+"""JavaScript: the pairs of texts of a picture that cover each other."""
+
+
+def test_texts_of_pictures_are_apart(browser: Browser, reports: dict[str, str]) -> None:
+    for name in ("named", "long", "many"):
+        with open_page(browser, reports[name]) as page:
+            assert page.evaluate(OVERLAPPING) == [], name
+    with open_page(browser, reports["named"]) as page:
+        texts = page.locator("svg text").all_text_contents()
+        cut = [text for text in texts if text.startswith("critical")]
+        assert {text[-2:] for text in cut} == {" 1", " 2", " 3"}, "a name that is cut keeps the number of its round"
 
 
 def test_markup_is_shown_as_text(browser: Browser, reports: dict[str, str]) -> None:

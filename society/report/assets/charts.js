@@ -42,6 +42,36 @@ const scale = (ticks, from, to) => (value) =>
 const label = (x, y, text, attributes = {}) => draw("text", { x, y, ...attributes }, text);
 const segment = (x1, y1, x2, y2, name) => draw("line", { x1, y1, x2, y2, class: name });
 
+const ruler = document.createElement("canvas").getContext("2d");
+
+// The width of a text in a picture, at this font size.
+function textWidth(text, size) {
+  ruler.font = `${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return ruler.measureText(text).width;
+}
+
+// A name that is cut to this width. The number of a round at its end stays.
+function fitName(name, width, size = 12.5) {
+  if (textWidth(name, size) <= width) return name;
+  const number = /( \d+)?$/.exec(name)[0];
+  const cut = (length) => `${name.slice(0, length)}…${number}`;
+  let length = name.length - number.length - 1;
+  while (length > 1 && textWidth(cut(length), size) > width) length -= 1;
+  return cut(length);
+}
+
+// Every n-th of these ticks [position, text], at most 7, whose texts are apart and inside the picture.
+function thinTicks(ticks) {
+  const boxes = ticks.map(([place, text]) => {
+    const half = textWidth(text, 11) / 2;
+    return { at: Math.min(Math.max(place, half), WIDTH - half), half, text };
+  });
+  const apart = (one, i, kept) => i === 0 || one.at - one.half >= kept[i - 1].at + kept[i - 1].half + 6;
+  const choices = [1, 2, 5, 10, 20, 50, 100, 1000].map((step) => boxes.filter((_, i) => i % step === 0));
+  const found = choices.find((kept) => kept.length <= 7 && kept.every(apart)) || boxes.slice(0, 1);
+  return found.map(({ at, text }) => [at, text]);
+}
+
 function picture(height, description, ...parts) {
   return draw("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": description }, ...parts);
 }
@@ -69,7 +99,7 @@ function drawForest({ rows }) {
       "g",
       { class: row.strong ? "strong" : "" },
       draw("title", row.n ? `${text(row)}, n = ${grouped(row.n)}` : text(row)),
-      label(0, y + 4, shorten(row.name, 27), { class: "name" }),
+      label(0, y + 4, fitName(row.name, 166), { class: "name" }),
       isKnown(row.low) ? segment(x(row.low), y, x(row.high), y, "interval") : null,
       draw("circle", {
         cx: x(row.value),
@@ -131,13 +161,11 @@ function placeAcross({ x: axis, series }, { left, right }) {
   if (!names.length) {
     const ticks = axisTicks(axis, numbers);
     const at = scale(ticks, left + 12, right - 12);
-    return { at, ticks: ticks.map((tick) => [at(tick), grouped(tick)]), single: new Set(numbers).size < 2 };
+    return { at, ticks: thinTicks(ticks.map((tick) => [at(tick), grouped(tick)])), single: new Set(numbers).size < 2 };
   }
   const single = names.length === 1;
   const at = single ? () => (left + right) / 2 : scale([0, names.length - 1], left + 12, right - 12);
-  const every = [1, 2, 5, 10, 20, 50, 100, 1000].find((step) => names.length / step <= 6);
-  const ticks = names.map((name, i) => [at(i), shorten(name, 14)]).filter((_, i) => i % every === 0);
-  return { at, ticks, single };
+  return { at, ticks: thinTicks(names.map((name, i) => [at(i), fitName(name, 100, 11)])), single };
 }
 
 function describeValue({ x, y }, point) {
@@ -204,7 +232,7 @@ function placeNames(series, x, y) {
   const taken = points.map((point) => [x(point.x) - 6, y(point.y) - 6, 12, 12]);
   const lines = points.length ? series.flatMap((one) => linesOf(one, x, y)) : [];
   return points.map((point) => {
-    const width = point.name.length * 5.9;
+    const width = textWidth(point.name, 11);
     const boxOf = ([across, down]) => [x(point.x) + across, y(point.y) + down - 10, width, 13];
     const free = nameSpots(width).filter((found) => fits(boxOf(found), taken));
     const crossed = free.map((found) => lines.filter((line) => crosses(line, boxOf(found))).length);
@@ -296,7 +324,7 @@ function drawBars({ bars, axis }) {
       });
     return draw(
       "g.bar",
-      label(0, i * step + 18, shorten(bar.name, 18), { class: "name" }),
+      label(0, i * step + 18, fitName(bar.name, 104), { class: "name" }),
       segments,
       label(ends.false + 8, i * step + 18, text(sums[i][1]), { class: "value" }),
       both ? label(ends.true - 8, i * step + 18, text(sums[i][0]), { class: "value", "text-anchor": "end" }) : null,
