@@ -132,6 +132,11 @@ def test_generated_files_are_up_to_date() -> None:
     assert stale == [], "run: python docs/generate.py"
 
 
+def test_names_in_the_tree_stand_apart_from_their_descriptions() -> None:
+    for line in GENERATE["tree_lines"]():
+        assert re.match(r" *\S+(/|\.py|\.txt|file) ", line), line
+
+
 def test_the_reference_says_every_field_of_the_language() -> None:
     def fields(model: dict[str, Any]) -> set[str]:
         return {name for name in model.get("properties", {}) if name != "kind"}
