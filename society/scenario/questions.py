@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from society.components.faults import faults_of
@@ -14,8 +15,9 @@ from society.scenario.checks.learned import check_learned
 from society.scenario.expand import Society
 from society.scenario.models.scenario import Scenario
 from society.scenario.sequences import list_sequences, tell_times
-from society.tasks.base import Task
+from society.tasks.base import Slice, Task
 from society.tasks.normal import normal_question
+from society.tasks.row_errors import add_others
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +149,7 @@ def _remark_memories(society: Society, items: Sequence[Item]) -> Iterator[tuple[
 def _load_all(task: Task, place: Place, seed: int, on_remark: OnRemark) -> list[Item]:
     """Return the questions of a task, and report the number of repeated ones."""
     with located(*place), faults_of(task, "questions"):
-        found = task.slice(seed)
+        found = _slice(task, seed)
     if found.repeated:
         verb = " is" if found.repeated == 1 else "s are"
         remark = f"{found.repeated:,} repeated question{verb} left out; each question is used once"
@@ -155,6 +157,19 @@ def _load_all(task: Task, place: Place, seed: int, on_remark: OnRemark) -> list[
     for remark in task.remarks(found.items):
         on_remark((*place, *getattr(remark, "below", ())), task.origin, remark)
     return found.items
+
+
+def _slice(task: Task, seed: int) -> Slice:
+    """Return the questions of a task. The error of a row names those of other rows, too."""
+    try:
+        return task.slice(seed)
+    except InputError as error:
+        flaws: list[InputError] = []
+        with suppress(InputError):
+            flaws += task.flaws(seed)
+        if error.cause not in [flaw.cause for flaw in flaws]:
+            raise
+        raise add_others(error, flaws) from error
 
 
 def _load(task: Task, seed: int) -> list[Item]:

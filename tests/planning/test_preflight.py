@@ -61,7 +61,7 @@ def test_invalid_rows_with_the_same_error_are_one_problem_and_a_warning_if_they_
     [found] = check(tmp_path)
     assert found.startswith("task.path: ")
     assert "rows.jsonl:3: " in found
-    assert found.endswith("The same holds for 24 more rows.")
+    assert found.endswith("The same holds for 24 more rows (lines 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, ...).")
     [limited] = check(tmp_path, task={"kind": "jsonl", "path": "rows.jsonl", "limit": 2})
     assert limited.startswith("warning: task.path: ")
 

@@ -138,3 +138,25 @@ def test_repeated_questions_are_counted_in_a_warning(tmp_path: Path, caplog: pyt
     assert [m.partition("questions.jsonl: ")[2] for m in caplog.messages] == [
         "2 repeated questions are left out; each question is used once"
     ]
+
+
+def test_the_error_of_a_row_names_all_rows_with_errors(tmp_path: Path, scenario: Callable[..., Scenario]) -> None:
+    rows = ["question,answer", "One?,1", ",2", "Three?,3,3", ",4", *(f"Row {i}?" + ",x" * i for i in range(3, 10))]
+    (tmp_path / "rows.csv").write_text("\n".join(rows))
+    place = tmp_path / "rows.csv"
+    loaded = scenario(
+        f"""
+task: {{kind: file, path: {place}, limit: 2}}
+roles: {{r: {{prompt: "{{{{ question }}}}"}}}}
+agents: {{a: {{role: r}}}}
+phases: [{{name: p}}]
+"""
+    )
+    with pytest.raises(InputError) as raised:
+        load_items(expand(loaded))
+    assert raised.value.cause == f"{place}:3: the row has an empty question."
+    lines = raised.value.remedy.splitlines()
+    assert lines[0].endswith("The same holds for 1 more row (line 5).")
+    assert lines[2] == f"  {place}:4: the row has 3 cells, and the header 2."
+    assert len(lines) == 8
+    assert "3 more" in lines[-1]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from society.scenario.expand import Society
 from society.scenario.questions import Items, load_items
 from society.scenario.reading.tree import Steps, write_path
 from society.tasks.base import Task
-from society.tasks.readers import AbsentFieldError
+from society.tasks.row_errors import gather
 
 MOST_ANSWERED = 100
 """Maximum number of questions of which some answer is looked for among the choices of a role."""
@@ -126,7 +125,7 @@ class QuestionChecks:
         """
         try:
             with faults_of(task, "flaws"):
-                flaws = list(_gather(task.flaws(self.society.scenario.seed)))
+                flaws = gather(task.flaws(self.society.scenario.seed))
         except SocietyError:  # reported when the questions are loaded
             return
         yield from flaws[:MOST_FLAWS]
@@ -138,18 +137,3 @@ class QuestionChecks:
 def _is_right(task: Task, reply: str, item: Item) -> bool:
     answer = task.parse(reply, item)
     return answer is not None and task.correct(answer, item)
-
-
-def _gather(flaws: Iterable[InputError]) -> Iterator[InputError]:
-    """Yield the errors of rows. Rows with the same error have one, with their number."""
-    rows: Counter[Hashable] = Counter()
-    first: dict[Hashable, InputError] = {}
-    for flaw in flaws:
-        same = flaw.known if isinstance(flaw, AbsentFieldError) else flaw.cause.partition(": ")[2] + flaw.remedy
-        key: Hashable = (flaw.below, same)
-        first.setdefault(key, flaw)
-        rows[key] += 1
-    for key, flaw in first.items():
-        others = rows[key] - 1
-        more = f" The same holds for {count(others, 'more row')}." if others else ""
-        yield InputError(flaw.cause, f"{flaw.remedy}{more}", flaw.below) if others else flaw

@@ -126,6 +126,16 @@ def compose(text: str, file: str, problems: list[Problem]) -> Node:
         raise UnreadableError(place, "a control character is not allowed in YAML; remove it") from None
 
 
+def _explain_key(key: Node, value: Node, before: Node | None) -> str:
+    """Return the message about a key that is no text; `before` is the entry before it.
+
+    In a mapping in braces, the comma of `{top_p: 0,9}` begins a new key.
+    """
+    if before is not None and type(before.value) is int and value.value is None and type(key.value) is int:
+        return f"the key {show(key.value)} is not text; write a decimal point in place of the comma before it"
+    return f"the key {show(key.value)} is not text; put it in quotation marks"
+
+
 class _Composer:
     """Composer of nodes from the events of a parser. Its recursion is at most `DEEPEST` deep."""
 
@@ -255,7 +265,7 @@ class _Composer:
                 self._add(place, QUOTE_TEMPLATE)
                 braces = True
             elif not isinstance(key.value, str):
-                self._add(key.place, f"the key {show(key.value)} is not text; put it in quotation marks")
+                self._add(key.place, _explain_key(key, value, next(reversed(entries.values()), None)))
             elif key.value[:1] == "-" and key.value[1:2].isalpha():
                 self._add(key.place, f"{show(key.value)}: a list item needs a space after its dash, as in `- name`")
             elif key.value in entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ _HOMES = {
     "repetition_penalty": "sampling.repeat_penalty",
 }
 """Places of options that stand elsewhere, by the names that they have here or in other programs."""
+_DECIMAL_COMMA = re.compile(r"-?\d*,\d+")
 MOST_PROBLEMS = 1000
 """Maximum number of errors that are explained."""
 
@@ -226,6 +228,8 @@ def _explain_value(root: Node, steps: Steps, node: Node, path: str) -> Problem:
         )
     expected = describe(schemas)
     message = f"should be {expected}, not {show(node.value)}"
+    if "a number" in expected and isinstance(node.value, str) and _DECIMAL_COMMA.fullmatch(node.value):
+        message += f"; write a decimal point in place of the comma: {node.value.replace(',', '.')}"
     if expected.startswith("a list") and isinstance(node.value, str):
         visible = node.value.isprintable() and node.value.strip()
         message += f"; write [{node.value if visible else json.dumps(node.value)}]"

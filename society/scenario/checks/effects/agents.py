@@ -143,10 +143,22 @@ def _check_personas(flow: Flow) -> Iterator[Finding]:
             agents = "one agent" if spec.count == 1 else f"{spec.count} agents"
             message = f"is never used: the group has {agents}; raise `count`, or remove it"
             yield Finding(("agents", name, "persona", spec.count), message)
+        if isinstance(spec.persona, tuple) and (message := _describe_sharing(name, len(spec.persona), spec.count)):
+            yield Finding(("agents", name, "persona"), message)
         plans = [plan for _, plan in flow.plans(flow.society.members[name])]
         if plans and not any("persona" in find_use(plan.role).variables for plan in plans):
             message = "has no effect: no prompt of its roles shows `persona`; add {{ persona }} to one"
             yield Finding(("agents", name, "persona"), message)
+
+
+def _describe_sharing(group: str, personas: int, agents: int) -> str:
+    """Return which agents share a persona if a list has fewer entries than the group has agents, unevenly; or ""."""
+    if personas == 1 or agents % personas == 0 or personas > agents:
+        return ""
+    return (
+        f"has {personas} entries for {agents} agents, which take them in turn: {group}-1 and {group}-{personas + 1} "
+        "share the first one; write one entry per agent, or a divisor of their number"
+    )
 
 
 def _check_repeats(flow: Flow) -> Iterator[Finding]:
