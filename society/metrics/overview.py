@@ -238,6 +238,10 @@ def _lost_rows(s: Summary, several: bool) -> Rows:
     rows = [("rest on one vote", describe_lone(s))] if several and s.decided else []
     rows += [("counted as wrong", describe_lost(s.wrong))] if s.scored else []
     rows += [("without an answer", _describe_unscored(s))] if s.scored < s.debates else []
+    if s.split_right:
+        rows.append(
+            ("right votes apart", f"{count(s.split_right, 'debate')} with right answers that count as different votes")
+        )
     if s.ended_early:
         rows.append(("replies ended early", describe_ends(s)))
     if s.error:

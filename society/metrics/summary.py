@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from society.answers import group
 from society.answers.agent_names import TOO_MANY, UNCLEAR, UNCLEAR_CHOICE
 from society.answers.ratings import UNRATED
 from society.core.hidden_chars import reveal
@@ -55,6 +56,8 @@ class Summary:
     `error` is the most frequent error of failed turns with its count; "" where none failed. `ballots` says as which
     answer a ballot on candidates counts in `last` and `flips`; "" where there is none.
 
+    In `split_right` debates, voters' last answers are right and yet different votes, as one contains the other.
+
     `last_vote` is the accuracy of a majority vote over last answers, where the decision counts every turn.
 
     `verdicts` counts what a judge or tests said of the answers, where they decide. `people` counts the turns of people.
@@ -83,6 +86,7 @@ class Summary:
     lone_right: int = 0
     lone_before: int = 0
     lone_right_before: int = 0
+    split_right: int = 0
     unmatched: str = ""
     ballots: str = ""
     error: str = ""
@@ -147,6 +151,7 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
         lone_right=sum(record.result.correct for record in rested),
         lone_before=len(lone_before),
         lone_right_before=sum(vote.right for vote in lone_before),
+        split_right=sum(_splits_right(society, record, same) for record in scored),
         unmatched=matching.describe() if matching.most else "",
         ballots=society.scenario.decision.ballots_count_as,
         error=_describe_errors([turn.error for turn in turns if turn.status == "failed"]),
@@ -163,6 +168,13 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
 
 def _last_vote(society: Society, records: Sequence[DebateRecord], same: Same) -> Proportion:
     return share_right(records, lambda r: [vote_is_right(society, r, r.last(r.voters(society)), same)])
+
+
+def _splits_right(society: Society, record: DebateRecord, same: Same) -> bool:
+    """Return whether voters' last answers in a debate are right, but not one answer for a vote."""
+    given = [turn for turn in record.last(record.voters(society)) if turn.answer is not None]
+    votes = group([turn.answer for turn in given if turn.answer is not None], same)
+    return sum(any(record.right(given[index]) for index in indices) for indices in votes) > 1
 
 
 def _describe_errors(errors: Sequence[str]) -> str:

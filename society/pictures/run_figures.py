@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from society.core.plain import count
 from society.core.types import Turn
 from society.metrics.budget import BudgetVerdict
 from society.metrics.flips import Flips, describe_flips
@@ -105,6 +106,8 @@ def accuracy_figure(
     note = f"Share of right answers, with 95% intervals. Counted as wrong: {describe_lost(summary.wrong)}."
     if summary.scored < summary.debates:
         note += f" Only the {summary.scored:,} of {summary.debates:,} debates with a true answer count here."
+    if summary.split_right:
+        note += f" In {count(summary.split_right, 'debate')} right answers count as different votes."
     if summary.ties_broken:
         note += f" {summary.ties_broken:,} decisions broke a tie."
     return Forest("accuracy", f"Accuracy{when}", note, rows)

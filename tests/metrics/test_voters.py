@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ import pytest
 from society.metrics.method_columns import COLUMNS
 from society.metrics.method_tables import describe_methods
 from society.metrics.methods import compare_methods
+from society.metrics.overview import read_overview
 from society.metrics.reported import report_metrics
 from society.metrics.summary import summarize
 from society.results import Run
 from society.runs.records import load_records, sameness
 from society.scenario import load_scenario
 from society.scenario.expand import expand
+from society.scenario.models.scenario import Scenario
 from society.session import run
 
 ROUTED = """
@@ -87,3 +90,29 @@ def test_tables_of_methods_say_why_there_is_no_accuracy(routed: Run) -> None:
     assert "no true answer" not in notes
     assert "not in the accuracy" not in notes
     assert "No debate was undecided" in notes
+
+
+JUPITER = """
+task: {kind: inline, items: [{question: "Which planet is the largest?", gold: Jupiter}]}
+backends:
+  scripted:
+    kind: scripted
+    rules:
+      - {system: a, say: "The answer is Jupiter."}
+      - {system: b, say: "The answer is SECOND."}
+      - {system: c, say: "The answer is Mars."}
+roles: {r: {system: "{{ name }}", prompt: "{{ question }}"}}
+agents: {a: {role: r}, b: {role: r}, c: {role: r}}
+phases: [{name: answer}]
+"""
+
+
+@pytest.mark.parametrize(("second", "split"), [("among the three: Jupiter", 1), ("the Jupiter", 0), ("Venus", 0)])
+def test_right_answers_that_are_different_votes_are_counted(
+    tmp_path: Path, scenario: Callable[..., Scenario], second: str, split: int
+) -> None:
+    done = run(scenario(JUPITER.replace("SECOND", second)), tmp_path / "run", progress=False)
+    overview = read_overview(done)
+    assert overview.last is not None
+    assert overview.last.split_right == split
+    assert ("1 debate with right answers that count as different votes" in overview.text()) == bool(split)
