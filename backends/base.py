@@ -172,6 +172,11 @@ class BackendConfig(Component, ABC):
         return None
 
     @property
+    def unknown_context(self) -> str:
+        """Return why `context_tokens` returns None, and what to do, in a sentence; "" for a backend without a limit."""
+        return "Only the opened model knows it. Set `context` of the backend to check lengths before."
+
+    @property
     def stated_context(self) -> int | None:
         """The context that the scenario sets, in tokens; None if it sets none. By default the option `context`."""
         stated = self.__dict__.get("context")

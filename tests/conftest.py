@@ -216,6 +216,17 @@ def rows(run_folder: Path | Run) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
+def _has_libraries_of_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `check` warn of no missing library of a backend in a light set-up, where most scenarios have that warning."""
+    if all(find_spec(name) is not None for name in (*LIBRARIES["hf"], *LIBRARIES["llama"], *EXTRAS["openai"])):
+        return
+    from society.planning.preflight.machine import MachineChecks
+
+    checked = MachineChecks._check_libraries
+    monkeypatch.setattr(MachineChecks, "_check_libraries", lambda self: self.findings.offline and checked(self))
+
+
+@pytest.fixture(autouse=True)
 def _heeds_interrupts() -> Iterator[None]:
     """Let this process receive Ctrl-C and SIGHUP, which a process in the background, or under nohup, ignores."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,6 +5,7 @@
     libraries    check of the installed libraries and their versions
     loading      finding, checking and loading a model's folder
     template_file  the chat template of a model, before transformers is loaded
+    context_length  the context of a model, from its configuration
     rotary       rotary frequencies that do not depend on the other texts of a batch
     gguf_tokenizer  the splitting of text that a GGUF header names
     hashing      the hash of everything that determines a model's output
@@ -58,6 +59,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -68,7 +70,7 @@ from backends.base import ALL_OPTIONS, Ability, Backend, CheckChat
 from backends.models.pinned import PinnedModel
 from backends.sizes import WeightBytes
 from backends.training import Parallel, TrainSettings
-from society.core.errors import FieldError, InputError, located
+from society.core.errors import FieldError, InputError, MissingExtraError, located
 from society.core.paths import HubModel
 from society.core.regular_files import read_json
 from society.core.types import TemplateArgs, Thinking
@@ -320,6 +322,34 @@ class HuggingFace(PinnedModel):
             return read_json(folder / "config.json")
         except (OSError, ValueError) as error:
             raise InputError(f"{folder / 'config.json'} cannot be read: {error}.", "Restore it from a copy.") from None
+
+    def context_tokens(self) -> int | None:
+        """Return the scenario's limit, but no more than the model's own; None if this machine lacks the model."""
+        from backends.hf.context_length import limit_context, read_lengths
+
+        if self._is_gguf:
+            most = usual = self._gguf_context()
+        else:
+            most, usual = read_lengths(self.read_config() or {})
+        return limit_context(self.context, most, usual) if most or self.context else None
+
+    def _gguf_context(self) -> int | None:
+        from backends.models.find import find_offline
+        from backends.models.gguf_file import check_gguf
+
+        path = find_offline(self.reference)
+        with suppress(MissingExtraError):  # the reader of headers is not installed
+            return check_gguf(path).context_length or None if path is not None else None
+        return None
+
+    @property
+    def unknown_context(self) -> str:
+        if self.missing:
+            return (
+                f"{self.missing[:1].upper()}{self.missing[1:]} is not on this machine. Get it by `society fetch`, or "
+                "set `context` of the backend to check lengths before."
+            )
+        return "Its config.json has none. Set `context` of the backend to check lengths before."
 
     def weight_bytes(self) -> WeightBytes:
         other = 4 if self.dtype == "float32" else 2

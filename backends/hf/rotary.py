@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from backends.hf.context_length import limit_context
+
 FROZEN = "frozen"
 """Kind of frequencies that no longer depend on the length."""
 BY_LENGTH = frozenset({"longrope", "dynamic"})
@@ -24,9 +26,7 @@ def find_context(config: Any, wanted: int | None) -> int:
     By default a model with LongRoPE has the context up to which it has the frequencies of short texts.
     """
     text = config.get_text_config()
-    most = int(getattr(text, "max_position_embeddings", 0) or 1 << 20)
-    usual = _short(text) or most
-    return min(wanted or usual, most)
+    return limit_context(wanted, getattr(text, "max_position_embeddings", None), _short(text))
 
 
 def freeze_frequencies(model: Any, context: int) -> bool:

@@ -35,12 +35,13 @@ def fit(config: LlamaCpp, demand: Demand, adapters: Sequence[Path]) -> LlamaCpp:
     info = read_model(find_model(config.reference))
     longest = round_up(int(demand.tokens * MARGIN), STEP)
     context = config.context or min(longest, info.context_length or longest)
-    if demand.tokens > context:
+    holds = round_up(context, STEP)
+    if demand.tokens > holds:
         holder = "the context" if config.context else "the model"
         log.warning(
             "A prompt with its answer may need %d tokens and %s holds %d: the run ends if one does. Lower "
             "sampling.max_tokens, `edges.window` or the role's memory, or give the backend more context.",
-            *(demand.tokens, holder, context),
+            *(demand.tokens, holder, holds),
         )
     fitted = config.model_copy(update={"context": context})
     slots = config.slots or min(find_sizes(fitted, info).slots, max(demand.requests, 1))

@@ -106,6 +106,10 @@ class OpenAI(BackendConfig):
         """Return the scenario's limit; without one, only the server knows."""
         return self.context
 
+    @property
+    def unknown_context(self) -> str:
+        return "Only the server knows it. Set `context` of the backend to check lengths before."
+
     def token_counter(self, answer: int) -> AbstractContextManager[Count | None]:
         """Open the server's own count of tokens, or an upper bound where the server has none; None without a server."""
         from backends.openai.counting import count_tokens

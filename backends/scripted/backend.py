@@ -60,6 +60,10 @@ class Scripted(BackendConfig):
     def context_tokens(self) -> int | None:
         return self.context
 
+    @property
+    def unknown_context(self) -> str:
+        return ""
+
     def idle(self) -> Mapping[tuple[str | int, ...], str]:
         reasons: dict[tuple[str | int, ...], str] = {}
         for i, rule in enumerate(self.rules):

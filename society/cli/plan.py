@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,17 +67,17 @@ def command(
     society plan mine.yaml
     society plan mine.yaml --calibrate 0
     """
+    from society.cli.streams import say
     from society.core.terminal import Terminal
     from society.planning.footprint import HBM
     from society.planning.people import describe_people
-    from society.planning.plan import make_plan
     from society.planning.training import describe_training
     from society.scenario import load_scenario
     from society.scenario.expand import expand
     from society.scenario.write import to_yaml
 
     society = expand(load_scenario(scenario, overrides, allow))
-    plan = make_plan(society, calibrate)
+    plan = _make_plan(society, calibrate, partial(say, err=True))
     if picture:
         from society.pictures.draw_graphs import draw
         from society.pictures.phases import describe_rounds
@@ -91,6 +93,7 @@ def command(
         console.print("Resolved scenario", style="bold")
         console.print(to_yaml(_shorten(society.scenario.model_dump(mode="json", exclude_unset=True))))
         _print_turns(console, plan)
+        _print_unknown_contexts(console, plan, society)
         _print_draws(console, society)
         _print_costs(console, plan)
         people = describe_people(society, plan.worst, plan.debates)
@@ -100,6 +103,19 @@ def command(
         if society.people and calibrate:
             console.print("No debate was run for an estimate: it would ask people.", style="dim")
     return 2 if plan.too_long else 0
+
+
+def _make_plan(society: Society, calibrate: int, say: Callable[[str], None]) -> Plan:
+    """Return the plan. An error of a missing library names the plan without a model, if there can be one."""
+    from society.core.errors import InputError, MissingExtraError
+    from society.planning.plan import make_plan
+
+    try:
+        return make_plan(society, calibrate, say)
+    except MissingExtraError as error:
+        make_plan(society, 0)  # raises the error of a plan without a model
+        remedy = f"{error.remedy}\n  Or make a plan without the model: --calibrate 0"
+        raise InputError(error.cause, remedy) from error
 
 
 def _print_turns(console: Console, plan: Plan) -> None:
@@ -122,11 +138,18 @@ def _print_turns(console: Console, plan: Plan) -> None:
         console.print(f"... and {len(plan.worst) - SHOWN_READERS} more turns in each debate", style="dim")
     for turn in plan.too_long[:5]:
         console.print(
-            f"{turn.agent} in phase {turn.phase}, round {turn.round} may need {turn.prompt + turn.answer} tokens, but "
-            f"the context holds {plan.contexts[turn.backend]}. Raise `context` of the backend, or lower "
-            "sampling.max_tokens, edges.window or the role's memory.",
+            f"{turn.agent} in phase {turn.phase}, round {turn.round} may need {turn.prompt + turn.answer} tokens, "
+            f"which ends a run: the context holds {plan.contexts[turn.backend]}. Raise `context` of the backend, or "
+            "lower sampling.max_tokens, edges.window or the role's memory.",
             style="red",
         )
+
+
+def _print_unknown_contexts(console: Console, plan: Plan, society: Society) -> None:
+    """Print why the context of a backend is not known."""
+    for name in [name for name, context in plan.contexts.items() if context is None]:
+        if why := society.scenario.backends[name].unknown_context:
+            console.print(f"?: the context of the backend {name!r} is not known. {why}", soft_wrap=True)
 
 
 def _shorten(scenario: dict[str, Any]) -> dict[str, Any]:

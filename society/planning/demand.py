@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,21 @@ def fit_backends(society: Society, items: Sequence[Item]) -> Society:
     check_chats(society, items[0], uncounted)
     backends = {**society.scenario.backends, **fitted}
     return replace(society, scenario=society.scenario.model_copy(update={"backends": backends}))
+
+
+def open_counters(stack: ExitStack, society: Society, rough: Count = rough_count) -> dict[str, Count]:
+    """Return the count of prompt tokens of each backend, open as long as `stack`: `rough` without a tokenizer.
+
+    Servers are not asked.
+    """
+    plans = [plan for phase in society.phases for plan in phase.agents.values()]
+    counts: dict[str, Count] = dict.fromkeys(society.scenario.backends, rough)
+    for name in dict.fromkeys(plan.backend for plan in plans):
+        config = society.scenario.backends[name]
+        if "tokenizer" in config.abilities:
+            answer = max(plan.sampling.max_tokens for plan in plans if plan.backend == name)
+            counts[name] = stack.enter_context(config.token_counter(answer)) or rough
+    return counts
 
 
 def find_demand(society: Society, items: Sequence[Item], backend: str, count: Count) -> Demand:

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -14,8 +15,9 @@ from backends.base import Backend, Count
 from backends.price import FREE
 from backends.sizes import Memory
 from society.core.blocking import run_blocking
+from society.core.plain import count
 from society.core.types import Item, Turn, Usage
-from society.planning.demand import fit_backends, longest
+from society.planning.demand import fit_backends, longest, open_counters
 from society.planning.dry_run import PlannedTurn, dry_run, rough_count
 from society.planning.training_time import TrainingTime, time_training
 from society.planning.unstored import Unstored
@@ -31,6 +33,8 @@ BATCH = 8
 """Number of debates per step of the estimate."""
 MOST_TURNS = 20_000
 """Maximum number of turns of the estimate, of whole debates: a large society shows its cost in few of them."""
+PAUSE = 10.0
+"""Seconds between two reports of the number of turns."""
 PRECISE = 0.07
 """Relative standard error at which the estimate ends. An error of 20 % is then almost three standard errors."""
 
@@ -81,43 +85,78 @@ class Plan:
         return [turn for turn in self.worst if exceeds(turn)]
 
 
-def make_plan(society: Society, calibrate: int = 32) -> Plan:
+def make_plan(society: Society, calibrate: int = 32, say: Callable[[str], None] | None = None) -> Plan:
     """Return the plan of a scenario.
 
     At most `calibrate` real debates estimate the cost of all debates; fewer if the standard error reaches `PRECISE`, or
-    if they have more than `MOST_TURNS` turns.
-    With 0, or if people would be asked, no model is opened, tokens are estimated from characters, and the plan has only
-    the worst case. People have no tokens: `minutes_of_people` estimates their time.
+    if they have more than `MOST_TURNS` turns. `say` is called with what is being done.
+    With 0, or if people would be asked, no model is opened, and the plan has only the worst case; tokens are estimated
+    from characters where no tokenizer is at hand. People have no tokens: `minutes_of_people` estimates their time.
     """
     check_adapters(society)
     if society.scenario.train is not None:
         check_layers(society, society.scenario.train)
-    return run_blocking(_plan(society, calibrate)) if calibrate and not society.people else _offline(society)
+    if not calibrate or society.people:
+        return _offline(society)
+    return run_blocking(_plan(society, calibrate, say or _ignore))
+
+
+def _ignore(text: str) -> None:
+    """Do nothing with a text."""
 
 
 def _offline(society: Society) -> Plan:
     items = load_items(society)
     society = fit_backends(society, items.every)
-    return _assemble(society, items, dict.fromkeys(society.scenario.backends, rough_count))
+    with ExitStack() as stack:
+        return _assemble(society, items, open_counters(stack, society))
 
 
-async def _plan(society: Society, calibrate: int) -> Plan:
+async def _plan(society: Society, calibrate: int, say: Callable[[str], None]) -> Plan:
     items = load_items(society)
     society = await asyncio.to_thread(fit_backends, society, items.every)  # its dry run has an event loop of its own
     counts: dict[str, Count] = dict.fromkeys(society.scenario.backends, rough_count)
+    say("Opening the models, to estimate cost and time by real debates. --calibrate 0 leaves this out.")
     async with open_backends(society) as (backends, adapters):
         counts |= {name: b.tokenizer.count for name, b in backends.items() if b.tokenizer is not None}
         plan = await asyncio.to_thread(_assemble, society, items, counts)
         if plan.too_long:
             return plan  # a real debate might fail for the same reason
-        allowed = max(MOST_TURNS // (len(plan.worst) * society.scenario.samples), 1)
-        batches = _choose(society, items.evaluation, min(calibrate, allowed))
-        likely, played = await _calibrate(society, backends, adapters, batches, len(items.evaluation))
+        turns = len(plan.worst) * society.scenario.samples
+        batches = _choose(society, items.evaluation, min(calibrate, max(MOST_TURNS // turns, 1)))
+        likely, played = await _calibrate(
+            society, backends, adapters, batches, len(items.evaluation), _Report(say, turns)
+        )
         cut = bool(society.rememberers) and not _is_apart(society) and played < len(items.evaluation)
         calls = max(likely.calls, 1)
         prompt, reply = likely.prompt_tokens / calls, likely.generated_tokens / calls
+        if society.scenario.train is not None:
+            say("Timing optimizer steps.")
         training = await time_training(society, backends, prompt, reply)
         return replace(plan, likely=likely, calibrated_on=played, at_least=cut, training=training)
+
+
+@dataclass
+class _Report:
+    """Reports the debates of an estimate. `most`: maximum number of turns of a question."""
+
+    say: Callable[[str], None]
+    most: int
+    turns: int = 0
+    due: float = 0.0
+
+    def begin(self, questions: int) -> None:
+        """Report that these questions are debated."""
+        self.turns, self.due = 0, time.monotonic() + PAUSE
+        most = f"at most {questions * self.most:,} turns"
+        self.say(f"Debating {count(questions, 'question')} for the estimate: {most} ...")
+
+    def turn(self) -> None:
+        """Count a turn, and report their number now and then."""
+        self.turns += 1
+        if time.monotonic() >= self.due:
+            self.due = time.monotonic() + PAUSE
+            self.say(f"  {self.turns:,} turns are done.")
 
 
 async def _calibrate(
@@ -126,6 +165,7 @@ async def _calibrate(
     adapters: Mapping[str, str],
     batches: Iterable[Sequence[Item]],
     items: int,
+    report: _Report,
 ) -> tuple[Cost, int]:
     """Return the estimated cost of all debates and the number of debates played. `items`: number of all questions.
 
@@ -140,6 +180,7 @@ async def _calibrate(
 
     def note(turn: Turn, replayed: bool) -> None:
         nonlocal paid
+        report.turn()
         spent.setdefault(turn.id.item, Spent()).add(turn.usage)
         if price is not None:
             speaker = society.plans[turn.id.phase, turn.id.agent.partition("/")[0]]
@@ -151,6 +192,7 @@ async def _calibrate(
     for batch in batches:
         if _error(spent.values(), items) <= PRECISE:
             break
+        report.begin(len(batch))
         started = time.monotonic()
         await simulate(society, task, batch, speaker, lambda result: None)
         seconds += time.monotonic() - started

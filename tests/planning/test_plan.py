@@ -113,3 +113,15 @@ def test_questions_that_build_on_each_other_are_played_in_their_order(
     assert plan.at_least == at_least
     assert (plan.likely.prompt_tokens < read) == at_least
     assert (plan.likely.prompt_tokens == read) != at_least
+
+
+def test_a_plan_reports_turns_that_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small.yaml").write_text(LARGE.replace("1000", "4"))
+    monkeypatch.setattr("society.planning.plan.PAUSE", 0.0)
+    said: list[str] = []
+    make_plan(expand(load_scenario(tmp_path / "small.yaml")), 2, said.append)
+    assert "--calibrate 0" in said[0]
+    assert said[1:4] == [
+        "Debating 2 questions for the estimate: at most 16 turns ...",
+        *(f"  {n} turns are done." for n in (1, 2)),
+    ]

@@ -336,7 +336,7 @@ MISTAKES = [
     d("confidence: stated\n", "confidence: stated\n    choices: [yes, no]\n", "right answer"),
     d("count: 4, role: solver", "count: 4, role: solver, persona: [a, b, c, d, e]", "persona"),
     d("count: 4, role: solver", "count: 4, role: solver, persona: [a, b, c]", "solver-1 and solver-4 share the first"),
-    d("temperature: 0.8", "temperature: 0,8", "decimal point in place of the comma: 0.8"),
+    d("temperature: 0.8", "temperature: 0,8", "decimal point in place of the comma"),
     d("stability, distance: 0.2}", "stability, distance: '0,2'}", "decimal point in place of the comma: 0.2"),
     d("  critic: {role: critic}\n", "  critic: {role: critic}\n  solver-1: {role: critic}\n", "solver-1"),
     d("  critic: {role: critic}\n", "  critic: {}\n", "role"),

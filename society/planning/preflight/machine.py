@@ -33,6 +33,7 @@ class MachineChecks:
         """Add the problems of models, then those of what depends on them."""
         self._check_models()
         known = not self.findings.problems
+        self._check_libraries()
         self._check_prices()
         self._check_thinking()
         self._check_adapters(known)
@@ -50,22 +51,22 @@ class MachineChecks:
                     missing = config.missing if self.findings.offline else ""
                 if missing:
                     self.findings.add(("backends", name, "model"), f"{missing} is not on this machine; {FETCH}")
-                if self.findings.offline:
-                    self._check_libraries(name, config)
             except SocietyError as error:
                 self.findings.add_error(("backends", name), error)
 
-    def _check_libraries(self, name: str, config: BackendConfig) -> None:
-        """Check that the libraries of a backend are installed, if it is opened on this machine."""
-        if self.society.scenario.executor.shares_runs:  # other machines open it
+    def _check_libraries(self) -> None:
+        """Check that the libraries of the backends are installed, if they are opened on this machine."""
+        if self.society.scenario.executor.shares_runs:  # other machines open them
             return
-        try:
-            with faults_of(config, "open", f"as the backend {name!r}"):
-                config.open()
-        except MissingExtraError as error:
-            self.findings.add_error(("backends", name), error)
-        except SocietyError:  # this machine may have no GPU, and another one has it
-            return
+        for name in self.society.used_backends:
+            config: BackendConfig = self.society.scenario.backends[name]
+            try:
+                with faults_of(config, "open", f"as the backend {name!r}"):
+                    config.open()
+            except MissingExtraError as error:
+                self.findings.add_error(("backends", name), error)
+            except SocietyError:  # this machine may have no GPU, and another one has it
+                continue
 
     def _check_prices(self) -> None:
         """Check that the price of each backend is known if the scenario limits the dollars."""

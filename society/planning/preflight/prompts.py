@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from backends.base import CheckChat
 from society.core.errors import SocietyError, TurnError
@@ -19,6 +21,9 @@ from society.scenario.checks.templates import line_of
 from society.scenario.expand import Society
 from society.scenario.questions import Items
 from society.scenario.reading.tree import find_node, write_path
+
+if TYPE_CHECKING:
+    from society.planning.dry_run import PlannedTurn
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class PromptChecks:
             for poor in (False, True):
                 dry_run(self.society, items.evaluation[0], counts, checks, poor, part=True)
             self._check_lengths(items, min(filter(None, words), default=0))  # an empty prompt measures the counter
+            if not self.findings.failed:
+                self._check_contexts(items)
         except TemplateError as error:
             self._add_template_error(error)
         except TurnError as error:
@@ -65,6 +72,36 @@ class PromptChecks:
         for name, sentences in said.items():
             for sentence in dict.fromkeys(sentences):
                 self.findings.add(("backends", name, "model"), sentence, level="warning")
+
+    def _check_contexts(self, items: Items) -> None:
+        """Check that the longest prompts of a debate fit the contexts that the scenario sets, beside their replies.
+
+        The model's tokenizer counts. Without it, words do, of which a token has at most one.
+        """
+        from society.planning.demand import longest, open_counters
+        from society.planning.dry_run import dry_run
+
+        backends = {name: self.society.scenario.backends[name] for name in self.society.used_backends}
+        stated = {name for name, config in backends.items() if config.stated_context is not None and not config.missing}
+        if not stated:
+            return
+        with ExitStack() as stack:
+            counts = open_counters(stack, self.society, _count_words)
+            question = longest(items.every, counts[min(stated)])
+            turns = dry_run(self.society, question, counts, part=True)
+            exact = {name for name, count in counts.items() if count is not _count_words}
+        for name in sorted(stated):
+            turn = max((turn for turn in turns if turn.backend == name), key=_measure, default=None)
+            context = backends[name].context_tokens()
+            if turn is not None and context is not None and _measure(turn) > context:
+                least = "" if name in exact else "at least "
+                message = (
+                    f"is too small: it holds {context:,} tokens, and {turn.agent} in the phase {turn.phase}, round "
+                    f"{turn.round}, may need {least}{_measure(turn):,} ({turn.prompt:,} and a reply of "
+                    f"{turn.answer:,}), which ends the run; raise it, or lower `sampling.max_tokens`, `edges.window` "
+                    "or the role's memory"
+                )
+                self.findings.add(("backends", name, "context"), message, level="warning")
 
     def _check_lengths(self, items: Items, words: int) -> None:
         """Check that training rows can be as long as a prompt, of which the shortest has this many `words`."""
@@ -117,6 +154,15 @@ class PromptChecks:
         self.findings.problems.append(
             make_problem(place, write_path(self.findings.root, error.field), f"{cause} {error.remedy}")
         )
+
+
+def _measure(turn: PlannedTurn) -> int:
+    """Return the maximum number of tokens of a turn."""
+    return turn.prompt + turn.answer
+
+
+def _count_words(messages: Sequence[ChatMessage], *_: object) -> int:
+    return sum(len(message.content.split()) for message in messages)
 
 
 def _overestimate(messages: Sequence[ChatMessage], *_: object) -> int:
