@@ -105,11 +105,12 @@ async def run_async(
     progress: bool | None = None,
     interruption: Interruption | None = None,
     executor: Executor | None = None,
+    waits: bool = True,
 ) -> Run:
     """Run a scenario as `run` does, within the caller's event loop.
 
     It handles no signals; cancelling it stops the run at once. Runs that are given the same open `executor` share its
-    models.
+    models. Without `waits`, a server that is not there when a new run begins is an error at once.
     """
     given = list_given(reuse, "reuse", StoredRun, str, Path)
     reused = [run.folder if isinstance(run, StoredRun) else Path(run) for run in given]
@@ -127,7 +128,7 @@ async def run_async(
         fitted = await asyncio.to_thread(fit_backends, society, items.every)
         session = SessionLog(folder.holder, interruption, spending.totals)
         report = partial(_report_outage, session, watcher)
-        wait = _Waiting(scenario.retry.minutes, report) if resume else None
+        wait = _Waiting(scenario.retry.minutes, report, resume) if waits or resume else None
         async with AsyncExitStack() as stack:
             with session.loading(folder.store):
                 backends, adapters = await stack.enter_async_context(open_backends(fitted, executor, wait))
@@ -177,19 +178,32 @@ async def _require_parts(society: Society) -> None:
 
 @dataclass
 class _Waiting:
-    """Waits for servers that are gone when a run is resumed. They were there when it began."""
+    """Waits for servers that are not there when a run begins or is resumed; see `society.runs.opening.Wait`.
+
+    A new run does not wait with `minutes: 0`, nor for a server whose address is more likely wrong.
+    """
 
     minutes: float
     announce: OnOutage
+    resumed: bool
     found: dict[str, Availability] = field(default_factory=dict)
 
     async def __call__(self, backend: str, error: UnavailableError | None) -> None:
-        """Wait before the next attempt. Raises `WaitedTooLongError` after `minutes`. Without an error, it is open."""
-        if error is not None:
-            new = Availability(backend, self.minutes, self.announce, unnoticed=0.0)
-            await self.found.setdefault(backend, new).bear(error)
-        elif backend in self.found:
-            self.found[backend].answer()
+        if error is None:
+            if backend in self.found:
+                self.found[backend].answer()
+            return
+        if backend not in self.found:
+            if not self.resumed and not (error.may_pass and self.minutes):
+                raise error
+            self.found[backend] = Availability(backend, self.minutes, self.announce, unnoticed=0.0)
+            log.warning(
+                "The run waits for the backend %r, for at most %g minutes (`retry.minutes`). %s",
+                backend,
+                self.minutes,
+                error.remedy,
+            )
+        await self.found[backend].bear(error)
 
 
 def _drop_queued(backends: Mapping[str, Backend]) -> None:

@@ -72,4 +72,5 @@ class Talk:
             progress=False,
             interruption=interruption,
             executor=self._executor,
+            waits=False,
         )

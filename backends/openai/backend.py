@@ -78,6 +78,9 @@ class OpenAIBackend(Backend):
         for request in requests:
             try:
                 await self._opened.try_out(request)
+            except UnreachableError:
+                self.forget()
+                raise
             except (TransientError, ContextOverflowError):
                 raise
             except BackendError as error:

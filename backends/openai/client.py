@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import zlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -49,6 +50,10 @@ class Stream(Protocol):
 
 class UnreachableError(UnavailableError):
     """No server accepts connections at the address, or a tunnel does and closes them."""
+
+
+class UnknownHostError(UnreachableError):
+    """The name in the address does not resolve."""
 
 
 class ClosedError(TransientError):
@@ -127,7 +132,8 @@ class Client:
                 f"{where} was not answered within {self._timeout:g} s.", "Raise `timeout`, or lower `concurrency`."
             ) from None
         except self._refused as error:
-            raise UnreachableError(f"No server answers at {url}: {_reason(error)}.", "Start the server.") from None
+            kind = UnknownHostError if _is_unresolved(error) else UnreachableError
+            raise kind(f"No server answers at {url}: {_reason(error)}.", "Start the server.") from None
         except self._errors as error:
             broken = TransientError if stream is None else BrokenStreamError
             raise broken(f"{where} was interrupted: {_reason(error)}.", "Look into the server's log.") from None
@@ -218,6 +224,13 @@ def root_of(url: str) -> str:
 def _reason(error: Exception) -> str:
     """Return the message of a library's error, or its type if the message is empty."""
     return str(error).rstrip(".") or type(error).__name__
+
+
+def _is_unresolved(error: BaseException | None) -> bool:
+    """Return whether the resolver of names caused the library's error."""
+    while error is not None and not isinstance(error, socket.gaierror):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _is_garbage(error: Exception) -> bool:

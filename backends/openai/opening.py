@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from backends.openai import ollama
 from backends.openai.asking import ask_server
-from backends.openai.client import Client, UnreachableError
+from backends.openai.client import Client, UnknownHostError, UnreachableError
 from backends.openai.config import OpenAI
 from backends.openai.dialects import LLAMA_CPP, LM_STUDIO, OLLAMA, OTHER, find_dialect
 from backends.openai.failures import NoAnswerError, WebPageError
@@ -31,7 +31,13 @@ Found = TypeVar("Found")
 
 
 class NoServerError(InputError, UnavailableError):
-    """No server answers when a run begins: the address may be wrong. A run that is resumed waits for it."""
+    """No server answers when a run begins: the run waits for it."""
+
+
+class NoHostError(NoServerError):
+    """The name in the address does not resolve when a run begins. A run that is resumed waits."""
+
+    may_pass = False
 
 
 async def find_server(client: Client, config: OpenAI) -> Served:
@@ -43,7 +49,8 @@ async def find_server(client: Client, config: OpenAI) -> Served:
         return await probe(client, config, await look(client, config))
     except UnreachableError as error:
         remedy = "Start the server, or correct `url` (society ask: --model). For llama.cpp: llama-server -m MODEL.gguf"
-        raise NoServerError(error.cause, remedy) from None
+        kind = NoHostError if isinstance(error, UnknownHostError) else NoServerError
+        raise kind(error.cause, remedy) from None
     except WebPageError as error:
         raise InputError(error.cause, error.remedy) from None
     except TransientError:

@@ -62,7 +62,7 @@ class ServingBackend(Backend):
             except NoServerError as error:
                 remedy = f"Start {self._engine.name}, or correct `url`; without `url`, the run starts a server. "
                 command = f"Start it with: {self._engine.start} {self._folder}. {self._engine.flags}"
-                raise NoServerError(error.cause, remedy + command) from None
+                raise type(error)(error.cause, remedy + command) from None
             self._client = requests.client
             self._turns = Turns(self._change)
             self._asleep, self._stored = False, BASE  # the weights that the server has, also in its sleep

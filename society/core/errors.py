@@ -193,7 +193,10 @@ class UnavailableError(TransientError):
     """A model that no request reaches now: no server answers, or the server takes no requests.
 
     The cause lies with the server and not with the request, so the engine waits without counting attempts.
+    `may_pass` is false if a new run shall not wait, as what the user gave is more likely wrong.
     """
+
+    may_pass: ClassVar[bool] = True
 
 
 class DroppedError(TransientError):

@@ -16,7 +16,7 @@ from typing import NoReturn, Self
 import society
 from society.components.plugin_files import loaded_plugins, require_current
 from society.core.disks import advise, find_shared
-from society.core.errors import InputError, RunFolderError, SocietyError, StoreError
+from society.core.errors import InputError, RunFolderError, SocietyError, StoreError, WaitedTooLongError
 from society.core.identity import fingerprint
 from society.core.machine import read_versions
 from society.core.plain import count
@@ -143,8 +143,11 @@ class RunFolder:
         self.path.mkdir(exist_ok=True)
 
     def _clean_up(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Leave nothing behind if a new run did not start. After an interruption the folder stays, to be resumed."""
-        if kind is not None and not issubclass(kind, Exception):
+        """Leave nothing behind if a new run did not start.
+
+        After an interruption, and after waiting for a server, the folder stays, to be resumed.
+        """
+        if kind is not None and (not issubclass(kind, Exception) or issubclass(kind, WaitedTooLongError)):
             return
         if self._begun or self._kept.exists() or self.store.exists():
             return

@@ -54,7 +54,8 @@ class Lease:
 
     `beat` counts. `written` is the time of the last beat by the holder's clock, in seconds since 1970, and `quiet` has
     the seconds since the run last made progress then. An `ended` lease is free. `runs`: a call that runs the scenario
-    holds it, and not one that edits the folder. While it loads its models, `waiting` has why it waits for a server.
+    holds it, and not one that edits the folder. While it loads its models, `waiting` has why it waits for a server;
+    an `ended` lease has it if it waited too long.
     """
 
     token: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
@@ -70,6 +71,11 @@ class Lease:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+    @property
+    def waited_too_long(self) -> bool:
+        """Return whether the call ended because a server was gone for too long while it loaded its models."""
+        return self.ended and bool(self.waiting)
 
     @property
     def is_here(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,26 +16,29 @@ from society.core.types import ChatMessage, GenerateRequest, ToolSpec
 from society.executors.base import Executor, Needs
 
 if TYPE_CHECKING:
-    from backends.base import Backend
+    from backends.base import Backend, BackendConfig
     from backends.price import Price
     from society.core.component import Component
     from society.scenario.binding import AgentPlan
     from society.scenario.expand import Society
 
 Opened = TypeVar("Opened")
+Wait = Callable[[str, UnavailableError | None], Awaitable[None]]
+"""Waits before the next attempt to reach the server of a backend, given its name and the error of the last attempt.
+
+Called with None after an attempt that reached it. Raises an error to stop."""
 
 
 @asynccontextmanager
 async def open_backends(
     society: Society,
     executor: Executor | None = None,
-    wait: Callable[[str, UnavailableError | None], Awaitable[None]] | None = None,
+    wait: Wait | None = None,
 ) -> AsyncIterator[tuple[dict[str, Backend], dict[str, str]]]:
     """Yield the loaded backends of the society by name, and the content hash of each adapter by its path.
 
-    The scenario's executor opens them, unless an open `executor` is given. With `wait`, a server that is not there is
-    tried again after each call of it, with the backend's name and the error. A last call, with None, tells that the
-    backend is open.
+    The scenario's executor opens them, unless an open `executor` is given. Without `wait`, a server that is not there
+    is an error.
     """
     plans = [plan for phase in society.phases for plan in phase.agents.values()]
     async with AsyncExitStack() as stack:
@@ -49,22 +53,48 @@ async def open_backends(
             check_thinking(society, plan)
         backends: dict[str, Backend] = {}
         for name, config in needs.backends.items():
-            place = f"as the backend {name!r}"
-            while name not in backends:
-                try:
-                    with faults_of(config, "open", place):
-                        backends[name] = await _enter(stack, executor.backend(name, config), config, place)
-                except UnavailableError as error:
-                    if wait is None:
-                        raise
-                    await wait(name, error)
-            if wait is not None:
-                await wait(name, None)
-        hashes = await _load_adapters(backends, {(p.backend, p.adapter) for p in plans if p.adapter})
+            backends[name] = await _reach(name, partial(_open, stack, executor, name, config), wait)
+        hashes: dict[str, str] = {}
+        for name, path in sorted({(plan.backend, plan.adapter) for plan in plans if plan.adapter}):
+            hashes[path] = await _reach(name, partial(_load_adapter, name, backends[name], path), wait)
         for name, backend in backends.items():
-            with faults_of(needs.backends[name], "check", f"as the backend {name!r}"):
-                await backend.check(find_requests(society, name))
+            await _reach(name, partial(_check, backend, name, needs.backends[name], society), wait)
         yield backends, hashes
+
+
+async def _reach(name: str, ask: Callable[[], Awaitable[Opened]], wait: Wait | None) -> Opened:
+    """Return what `ask` returns of a backend, asked again after each `wait` for a server that is gone."""
+    while True:
+        try:
+            found = await ask()
+        except UnavailableError as error:
+            if wait is None:
+                raise
+            await wait(name, error)
+            continue
+        if wait is not None:
+            await wait(name, None)
+        return found
+
+
+async def _open(stack: AsyncExitStack, executor: Executor, name: str, config: BackendConfig) -> Backend:
+    place = f"as the backend {name!r}"
+    with faults_of(config, "open", place):
+        return await _enter(stack, executor.backend(name, config), config, place)
+
+
+async def _load_adapter(name: str, backend: Backend, path: str) -> str:
+    """Load an adapter, and return its content hash."""
+    if backend.adapters is None:
+        raise BackendError(f"The backend {name!r} cannot load adapters.", "Use llama_cpp or hf for this agent.")
+    adapter = backend.adapters.identify(Path(path))
+    await backend.adapters.load(adapter)
+    return adapter.hash
+
+
+async def _check(backend: Backend, name: str, config: BackendConfig, society: Society) -> None:
+    with faults_of(config, "check", f"as the backend {name!r}"):
+        await backend.check(find_requests(society, name))
 
 
 def check_here(society: Society) -> None:
@@ -159,16 +189,3 @@ def find_needs(society: Society) -> Needs:
 
     trained = {backend_of(society, learner): train.settings for learner in learners(society, train)}
     return Needs(used, True, train.parallel, trained)
-
-
-async def _load_adapters(backends: Mapping[str, Backend], wanted: set[tuple[str, str]]) -> dict[str, str]:
-    """Load these adapters, given by backend and path, and return the content hash of each by its path."""
-    hashes: dict[str, str] = {}
-    for name, path in sorted(wanted):
-        loader = backends[name].adapters
-        if loader is None:
-            raise BackendError(f"The backend {name!r} cannot load adapters.", "Use llama_cpp or hf for this agent.")
-        adapter = loader.identify(Path(path))
-        await loader.load(adapter)
-        hashes[path] = adapter.hash
-    return hashes

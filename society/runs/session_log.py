@@ -83,6 +83,8 @@ class SessionLog(Watcher):
         try:
             yield
         except BaseException as error:
+            if not isinstance(error, WaitedTooLongError):
+                self._holder.note_wait("")
             if path.exists() and (self._paused() or not isinstance(error, InputError)):
                 with suppress(SocietyError), Store(path, whole=False) as store:
                     self._open(store)

@@ -102,12 +102,20 @@ def read_status(folder: Path, name: str = "", stuck_after: float = STUCK) -> Run
     """Return the state of the run in a folder. A folder that cannot be read has the state "not readable"."""
     name = name or str(folder)
     try:
-        if not is_run(folder) and not is_running(folder) and (path := own_file(folder, ERROR)):
+        if (path := own_file(folder, ERROR)) and _did_not_begin(folder):
             text = path.read_bytes()[:LONGEST_ERROR].decode(errors="replace")
             return RunStatus(name, RunState.ABORTED, " ".join(text.split()))
         return _read(folder, name, stuck_after)
     except (SocietyError, OSError) as error:
         return RunStatus(name, "not readable", " ".join(str(error).split()))
+
+
+def _did_not_begin(folder: Path) -> bool:
+    """Return whether nobody works on a run without a store, for whose end no lease has the reason."""
+    if is_run(folder) or is_running(folder):
+        return False
+    found = find_lease(folder)
+    return not (found and found.lease and found.lease.waited_too_long)
 
 
 def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
@@ -173,10 +181,10 @@ def _describe_start(name: str, found: Found | None, sign: Sign | None, running: 
         waiting = lease.waiting if lease else ""
         state = RunState.PAUSED if waiting else RunState.STARTING
         return RunStatus(name, state, SILENT if silent else waiting or reason, host, pid, stuck=silent)
-    state = RunState.INTERRUPTED if lease and lease.ended else RunState.KILLED
-    return RunStatus(
-        name, state, "It ended while it was loading. Start it with --resume (Python: resume=True).", host, pid
-    )
+    how = "It ended while it was loading. Start it with --resume (Python: resume=True)."
+    if lease and lease.waited_too_long:
+        return RunStatus(name, RunState.EXHAUSTED, f"{lease.waiting} {how}", host, pid)
+    return RunStatus(name, RunState.INTERRUPTED if lease and lease.ended else RunState.KILLED, how, host, pid)
 
 
 def _describe_sign(found: Found | None, sign: Sign | None, running: bool | None) -> str:

@@ -127,8 +127,8 @@ class Availability:
         return WaitedTooLongError(
             f"The backend {self.backend!r} was unavailable for {duration(seconds)}, and the run waits for at most "
             f"{self.minutes:g} minutes.{asked} {error.cause}",
-            f"{error.remedy} Then run again with --resume (Python: resume=True); all finished turns are stored. "
-            "`retry.minutes` sets how long a run waits.",
+            f"{error.remedy.rstrip('.')}. Then run again with --resume (Python: resume=True); all finished turns are "
+            "stored. `retry.minutes` sets how long a run waits.",
         )
 
     def _wake(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 
 from backends.base import Backend
-from backends.openai.opening import NoServerError
+from backends.openai.opening import NoHostError, NoServerError
 from backends.scripted.backend import Scripted
 from society.core.errors import InputError, TransientError, UnavailableError, WaitedTooLongError
 from society.core.interrupt import Interruption
@@ -23,7 +23,7 @@ from society.results import Run
 from society.runs.lease import Holder
 from society.runs.session_log import SessionLog
 from society.runs.state import RunState
-from society.runs.status import read_status
+from society.runs.status import ERROR, read_status
 from society.scenario.models.scenario import Scenario
 from society.session import run_async
 from society.simulation.outages import LONGEST_PROBE
@@ -162,27 +162,91 @@ def test_a_server_that_stays_away_stops_the_run_without_failed_turns(play: Play,
 class Late(Server):
     """A server that cannot be opened before some time."""
 
-    def __init__(self, opens: float) -> None:
+    def __init__(self, opens: float, kind: type[NoServerError] = NoServerError) -> None:
         super().__init__()
-        self.opens = opens
+        self.opens, self.kind = opens, kind
 
     async def __aenter__(self) -> Self:
         if asyncio.get_running_loop().time() < self.opens:
-            raise NoServerError("No server answers.", "Start the server.")
+            raise self.kind("No server answers.", "Start the server.")
         return self
 
 
-def test_a_resumed_run_waits_for_its_server_and_a_new_one_does_not(play: Play, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No server answers"):
-        play(Late(100))
-    assert not (tmp_path / "run").exists()
-    with pytest.raises(WaitedTooLongError):
-        play(Server((5, 1e9)), "retry.minutes=1")
-    with pytest.raises(WaitedTooLongError):
-        play(Late(1e9), "retry.minutes=1", resume=True)
-    done, seconds = play(Late(100), resume=True)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_run_waits_for_its_server_at_its_start(
+    play: Play, tmp_path: Path, caplog: pytest.LogCaptureFixture, resumed: bool
+) -> None:
+    if resumed:
+        with pytest.raises(WaitedTooLongError):
+            play(Server((5, 1e9)), "retry.minutes=1")
+    done, seconds = play(Late(100), resume=resumed)
     assert seconds >= 100
     assert rows(done) == rows(play(Server(), folder="whole")[0])
+    said = [record.getMessage() for record in caplog.records]
+    assert "for at most 30 minutes (`retry.minutes`). Start the server." in "".join(said)
+    assert done.sessions()[-1].state == RunState.FINISHED
+    assert 100 <= float(done.sessions()[-1].paused) <= 130
+
+
+def test_a_new_run_whose_server_does_not_come_can_be_resumed(play: Play, tmp_path: Path) -> None:
+    folder, seen = tmp_path / "run", []
+
+    class Looks(Watcher):
+        def outage(self, backend: str, cause: str, seconds: float) -> None:
+            seen.append(read_status(folder))
+
+    with pytest.raises(WaitedTooLongError):
+        play(Late(1e9), "retry.minutes=1", watcher=Looks())
+    assert {(now.state, now.reason) for now in seen} == {("paused", "scripted: No server answers.")}
+    for text in ("", "It failed."):
+        if text:
+            (folder / ERROR).write_text(text)
+        found = read_status(folder)
+        assert found.state == RunState.EXHAUSTED
+        assert "No server answers" in found.reason
+        assert "--resume" in found.reason
+    with pytest.raises(WaitedTooLongError):
+        play(Late(1e9), "retry.minutes=1", resume=True)
+    assert read_status(folder).state == RunState.EXHAUSTED
+    assert rows(play(Late(100), resume=True)[0]) == rows(play(Server(), folder="whole")[0])
+
+
+def test_a_stop_ends_the_wait_of_a_new_run(play: Play, tmp_path: Path) -> None:
+    class Stops(Watcher):
+        def outage(self, backend: str, cause: str, seconds: float) -> None:
+            if seconds > 60:
+                raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        play(Late(1e9), watcher=Stops())
+    assert read_status(tmp_path / "run").state == RunState.INTERRUPTED
+    assert play(Late(100), resume=True)[0].count_failed() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "minutes", "waits"), [(NoHostError, 30, True), (NoServerError, 0, True), (NoServerError, 30, False)]
+)
+def test_a_new_run_does_not_wait_for_a_name_without_a_host_or_without_patience(
+    play: Play, tmp_path: Path, kind: type[NoServerError], minutes: int, waits: bool
+) -> None:
+    with pytest.raises(NoServerError, match="No server answers"):
+        play(Late(100, kind), f"retry.minutes={minutes}", waits=waits)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", [UnavailableError, NoServerError])
+def test_a_run_waits_for_a_server_that_is_gone_between_its_start_and_its_first_turn(
+    play: Play, kind: type[UnavailableError]
+) -> None:
+    class Gone(Server):
+        """A server that is gone when options are tried."""
+
+        async def check(self, requests: Any) -> None:
+            if asyncio.get_running_loop().time() < 100:
+                raise kind("No server answers.", "Start the server.")
+
+    done, seconds = play(Gone())
+    assert (seconds >= 100, done.count_failed()) == (True, 0)
 
 
 def test_a_call_that_ends_within_an_outage_has_waited(play: Play, tmp_path: Path) -> None:

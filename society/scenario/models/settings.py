@@ -45,8 +45,8 @@ class RetrySpec(Component):
     """How a run bears failures of its backends."""
 
     minutes: float = Field(30.0, ge=0, le=100_000, json_schema_extra={"tuning": True})
-    """Maximum minutes that the run waits for a server that does not answer, or that takes no requests. Then it stops,
-    and --resume continues it. No turn fails because of an outage."""
+    """Maximum minutes that the run waits for a server that does not answer, or that takes no requests, also at its
+    start. Then it stops, and --resume continues it. No turn fails because of an outage."""
     tries: int = Field(6, ge=1, le=100, json_schema_extra={"tuning": True})
     """Maximum number of attempts at a turn whose request fails while the server answers, such as after timeouts."""
     failures: int = Field(25, ge=1, json_schema_extra={"tuning": True})

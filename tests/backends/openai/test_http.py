@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from backends.base import Backend
 from backends.contract_tools import ask, run
-from backends.openai import OpenAI
+from backends.openai import OpenAI, opening
 from backends.openai.backend import OpenAIBackend
 from backends.openai.client import ClosedError, UnreachableError
 from backends.openai.counting import Counter
@@ -38,6 +39,7 @@ from society.runs.state import RunState
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 from society.session import run as run_scenario
+from society.watcher import Watcher
 from tests.conftest import rows
 from tests.faults.proxy import HttpServer, Request, reply
 
@@ -312,6 +314,63 @@ def test_an_outage_behind_a_tunnel_stops_the_run_without_failed_turns(
             run_scenario(scenario(text), tmp_path / "run")
     done = Run(tmp_path / "run")
     assert [(session.state, done.count_failed()) for session in done.sessions()] == [(RunState.EXHAUSTED, 0)]
+
+
+class Returns(Watcher):
+    """Lets a server come back once a run waits for it."""
+
+    def __init__(self, back: Callable[[], object]) -> None:
+        self.back, self.causes = back, list[str]()
+
+    def outage(self, backend: str, cause: str, seconds: float) -> None:
+        self.causes.append(cause)
+        self.back()
+
+
+def write_tunnelled(url: str) -> str:
+    return f"backends: {{s: {{kind: openai, url: {json.dumps(url)}}}}}\n{TUNNELLED}"
+
+
+@pytest.mark.parametrize("cause", ["tunnel", "503", "502"])
+def test_a_run_that_begins_waits_for_a_server_that_is_gone_or_busy(
+    tmp_path: Path, scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    monkeypatch.setattr(opening, "WAITS", ())
+    with Tunnel() as server:
+        server.gone = cause == "tunnel"
+        server.listed = lambda: PASSING.get(cause) or models("m")
+
+        def back() -> None:
+            server.gone, server.listed = False, lambda: models("m")
+
+        watcher = Returns(back)
+        done = run_scenario(scenario(write_tunnelled(server.url)), tmp_path / "run", watcher=watcher)
+    assert watcher.causes[0]
+    assert watcher.causes[-1] == ""
+    assert done.count_failed() == 0
+
+
+def test_a_run_that_begins_does_not_wait_for_a_wrong_address(
+    tmp_path: Path, scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer of a server, or of the resolver of names, tells at once what is wrong."""
+
+    def fail(url: str) -> str:
+        with pytest.raises(InputError) as caught:
+            run_scenario(scenario(write_tunnelled(url)), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+        return str(caught.value)
+
+    with Fake(listed=lambda: reply({"error": {"message": "no key"}}, 401)) as server:
+        assert "key_env" in fail(server.url)
+    with Fake(listed=lambda: reply({"error": {"message": "no page"}}, 404)) as server:
+        assert "`url`" in fail(server.url)
+
+    def resolve(*arguments: Any, **options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert "correct `url`" in fail("http://gpu.invalid:8000/v1")
 
 
 @pytest.mark.parametrize(
