@@ -253,7 +253,8 @@ async def _play(
     from society.training.loop import TrainingLoop
 
     step = stage.watcher.training
-    loop = TrainingLoop(society, spec, items, backends, stage.store, folder, adapters, stage.debate, step)
+    find = stage.speaker.find_availability
+    loop = TrainingLoop(society, spec, items, backends, stage.store, folder, adapters, stage.debate, step, find)
     loop.pruned = stage.speaker.pruned
     await loop.run()
 

@@ -16,7 +16,7 @@ from typing import Any
 from backends.openai.client import Client
 from backends.openai.dialects import LLAMA_CPP, SGLANG, VLLM
 from backends.openai.served import Served
-from society.core.errors import BackendError, InputError
+from society.core.errors import BackendError, InputError, UnavailableError
 from society.core.hashing import hash_path
 from society.core.types import Adapter
 
@@ -94,7 +94,9 @@ class ServerAdapters:
         sglang = self._served.dialect is SGLANG
         place = self._client.root if sglang else self._client.url
         try:
-            await self._client.send("POST", f"{place}/load_lora_adapter", body)
+            await self._client.command(f"{place}/load_lora_adapter", body)
+        except UnavailableError:
+            raise
         except BackendError as error:
             if "already" in error.cause:  # another run has just loaded it: the hash is the same
                 return

@@ -103,6 +103,11 @@ class OpenAIBackend(Backend):
         """Check the server before the next request, as after a lost connection."""
         self._opened.known.clear()
 
+    async def check_again(self) -> None:
+        """Check the server now, as after a lost connection."""
+        self.forget()
+        await self._opened.check_server()
+
     @property
     def served(self) -> Served:
         """The server and its model as they were found."""
@@ -151,7 +156,7 @@ class _Connection:
         more = await self._settler.settle(request)
         opened = await self._settler.leaves(more, request.thinking.tags)
         async with self.limit.place():
-            checked = await self._check_server()
+            checked = await self.check_server()
             clock = asyncio.get_running_loop().time
             started = clock()
             try:
@@ -247,15 +252,13 @@ class _Connection:
         nothing is raised, so that the attempt counts.
         """
         try:
-            await self.client.list_models()
+            await self.client.check_presence()
         except UnavailableError:
             self.known.clear()
             if not checked:
                 raise
-        except BackendError:  # a response of some kind: the server is there
-            pass
 
-    async def _check_server(self) -> bool:
+    async def check_server(self) -> bool:
         """After a lost connection, check the model and load the adapters. Return whether this call has checked them.
 
         Raises `InputError` for another model.

@@ -21,7 +21,7 @@ from backends.openai.failures import NoAnswerError, WebPageError, failure, hidde
 from backends.openai.keys import find_key, is_local
 from backends.openai.streams import BrokenStreamError, is_stream, join
 from backends.openai.wire import ModelList
-from society.core.errors import MissingExtraError, TransientError, UnavailableError
+from society.core.errors import BackendError, MissingExtraError, TransientError, UnavailableError
 
 CONNECT_SECONDS = 10.0
 """Maximum seconds to open a connection."""
@@ -111,6 +111,26 @@ class Client:
             raise UnreachableError(
                 f"No server answers at {page}: {error.cause}", "Start the server, and the tunnel to it if there is one."
             ) from None
+
+    async def command(self, url: str, body: dict[str, Any] | None = None) -> bytes:
+        """Return the body of the response to a command that changes the server. Raises `BackendError`.
+
+        A server that closes the connection, and is then gone, is unreachable.
+        """
+        try:
+            return await self.send("POST", url, body)
+        except ClosedError:
+            await self.check_presence()
+            raise
+
+    async def check_presence(self) -> None:
+        """Raise `UnavailableError` if the server is gone. Any other response shows that it is there."""
+        try:
+            await self.list_models()
+        except UnavailableError:
+            raise
+        except BackendError:
+            pass
 
     async def post(
         self, url: str, body: dict[str, Any], kind: type[Answered], stream: Stream | None = None

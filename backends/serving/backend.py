@@ -16,13 +16,12 @@ from backends.base import Backend
 from backends.hf.adapters import check_contents, check_path, hash_adapter, is_lora
 from backends.openai import OpenAI
 from backends.openai.backend import OpenAIBackend
-from backends.openai.client import UnreachableError
 from backends.openai.opening import NoServerError
 from backends.openai.served import Served
 from backends.serving.config import Serving
 from backends.serving.server import Server, serve
 from backends.serving.turns import ASLEEP, BASE, UNKNOWN, Turns
-from society.core.errors import BackendError, InputError, SocietyError
+from society.core.errors import BackendError, InputError, SocietyError, UnavailableError
 from society.core.identity import fingerprint
 from society.core.pieces import OnPiece
 from society.core.types import Adapter, GenerateOutput, GenerateRequest
@@ -130,8 +129,9 @@ class ServingBackend(Backend):
         try:
             async with self._used():
                 await self._put(weights)
-        except UnreachableError:
-            self._opened.forget()
+        except UnavailableError:
+            if self._requests is not None:
+                self._requests.forget()
             raise
 
     async def _put(self, weights: str) -> None:
@@ -143,6 +143,8 @@ class ServingBackend(Backend):
         if self._asleep:
             await self._engine.wake(self._client, self._place(self._stored))
             self._asleep = False
+            if self._requests is not None:  # it may have been started again in its sleep, without its adapters
+                await self._requests.check_again()
         if weights != BASE or self._stored != BASE:  # a server that was restarted in its sleep holds the base
             self._stored = UNKNOWN
             await self._engine.read_weights(self._client, self._place(weights))
@@ -154,9 +156,10 @@ class ServingBackend(Backend):
 
     async def _restore(self, served: Served) -> None:
         """Give a server that was gone the weights that requests count on. Raises `InputError` for another model."""
-        held = self._place(self._turns.held)
+        wakes = self._turns.held == ASLEEP  # then `_put` reads the weights
+        held = self._place(self._stored if wakes else self._turns.held)
         await self._check_server(served, held)
-        if held != self._folder:
+        if held != self._folder and not wakes:
             await self._engine.read_weights(self._client, held)
 
     async def _put_base_back(self) -> None:

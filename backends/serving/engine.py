@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backends.openai.client import Client, ClosedError, UnreachableError
+from backends.openai.client import Client, ClosedError
 from backends.openai.dialects import Dialect
 from backends.openai.served import Served
-from society.core.errors import BackendError, InputError, TransientError
+from society.core.errors import BackendError, InputError, TransientError, UnavailableError
 
 if TYPE_CHECKING:
     from backends.serving.config import Serving
@@ -70,11 +70,12 @@ class Engine(ABC):
     async def post(self, client: Client, path: str, body: dict[str, Any] | None = None) -> bytes:
         """Send a command to the server, and return its response.
 
-        Raises `InputError` if the server refuses the command, `UnreachableError` or `ClosedError` if it is gone.
+        Raises `InputError` if the server refuses the command, `UnavailableError` if it is gone, and `ClosedError` if it
+        closes the connection.
         """
         try:
-            return await client.send("POST", client.root + path, body)
-        except (UnreachableError, ClosedError):
+            return await client.command(client.root + path, body)
+        except (UnavailableError, ClosedError):
             raise
         except TransientError as error:
             raise BackendError(error.cause, "Look into the server's log.") from None

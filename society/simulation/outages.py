@@ -7,8 +7,9 @@ on together when the backend is back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from society.core.errors import UnavailableError, WaitedTooLongError
 from society.core.plain import duration
@@ -21,6 +22,7 @@ LONGEST_PROBE = 30.0
 UNNOTICED = 5.0
 """Seconds before an outage is announced. A server that is busy for an instant does not concern the user."""
 
+Found = TypeVar("Found")
 OnOutage = Callable[[str, str, float], None]
 """Called with the backend's name, the cause of an outage and its seconds so far; with cause "" when it has ended."""
 
@@ -110,7 +112,7 @@ class Availability:
             self.announce(self.backend, "", seconds)
 
     async def bear(self, error: UnavailableError) -> None:
-        """Wait before the next attempt to open the backend. Raises `WaitedTooLongError` after an outage too long."""
+        """Wait before the next attempt to reach the backend. Raises `WaitedTooLongError` after an outage too long."""
         if (late := self.fail(error)) is not None:
             raise late
         await self.wait()
@@ -130,6 +132,17 @@ class Availability:
             f"{error.remedy.rstrip('.')}. Then run again with --resume (Python: resume=True); all finished turns are "
             "stored. `retry.minutes` sets how long a run waits.",
         )
+
+    async def reach(self, ask: Callable[[], Awaitable[Found]]) -> Found:
+        """Return what `ask` returns, called again after each wait. Raises `WaitedTooLongError` after an outage."""
+        while True:
+            try:
+                found = await ask()
+            except UnavailableError as error:
+                await self.bear(error)
+            else:
+                self.answer()
+                return found
 
     def _wake(self) -> None:
         self._changed.set()

@@ -243,12 +243,16 @@ class Speaker:
 
     def _patience(self, backend: str, asks_people: bool, finish: partial[Turn]) -> Patience:
         """Return the bounds of the attempts at a turn on this backend."""
-        if backend not in self.availability:
-            self.availability[backend] = Availability(backend, self.retry.minutes, self.on_outage)
         debate = _debate(finish.args[0])
         rest = partial(self.interruption.resting, debate)
         during = partial(self.interruption.unheld, debate) if asks_people else nullcontext
-        return Patience(self.availability[backend], self.retry.tries, rest, self.interruption.stop, during)
+        return Patience(self.find_availability(backend), self.retry.tries, rest, self.interruption.stop, during)
+
+    def find_availability(self, backend: str) -> Availability:
+        """Return the record of whether a backend can be reached."""
+        if backend not in self.availability:
+            self.availability[backend] = Availability(backend, self.retry.minutes, self.on_outage)
+        return self.availability[backend]
 
     async def _count(self, finish: partial[Turn], coming: Coroutine[Any, Any, GenerateOutput]) -> GenerateOutput:
         """Return a reply, after counting its usage. No other task runs between its arrival and the count."""

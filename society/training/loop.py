@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from society.runs.records import DebateRecord
 from society.scenario.expand import PhasePlan, Society
 from society.scenario.models.training import TrainSpec
 from society.scenario.questions import Items
+from society.simulation.outages import Availability
 from society.store.rows import AdapterRow, Split
 from society.training.alone import alone
 from society.training.finetuning import Finetuning, complete_examples
@@ -60,6 +61,8 @@ class TrainingLoop:
     """Hashes of adapters by path, shared with the speaker."""
     debate: Debates
     on_step: OnStep
+    find_availability: Callable[[str], Availability]
+    """Returns the record of whether a backend can be reached."""
     current: dict[tuple[str, str], Adapter] = field(default_factory=dict)
     """The latest adapter by learner and agent."""
     pruned: set[str] = field(default_factory=set)
@@ -214,9 +217,9 @@ class TrainingLoop:
     async def _use_adapter(self, learner: Learner, adapter: Adapter) -> None:
         self._note_adapter(learner, adapter)
         self.pruned.discard(adapter.hash)
-        backend = self.backends[backend_of(self.society, learner)]
-        if backend.adapters is not None:
-            await backend.adapters.load(adapter)
+        name = backend_of(self.society, learner)
+        if (loader := self.backends[name].adapters) is not None:
+            await self.find_availability(name).reach(partial(loader.load, adapter))
 
     async def _train(self, finetuning: Finetuning) -> None:
         """Finetune, and store the result. The adapter's folder is complete or absent."""
@@ -253,7 +256,8 @@ class TrainingLoop:
 
     async def _finetune(self, finetuning: Finetuning, place: Path) -> Training:
         learner = finetuning.learner
-        trainer = self.backends[backend_of(self.society, learner)].trainer
+        backend = backend_of(self.society, learner)
+        trainer = self.backends[backend].trainer
         if trainer is None:
             raise BackendError(f"The backend of learner {learner.name!r} cannot train.", "Use the backend hf.")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -266,9 +270,9 @@ class TrainingLoop:
         asked = {"parallel": self.spec.parallel, "objective": objective}
         spread: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         examples, settings = finetuning.chosen.examples, self.spec.settings
-        return await trainer.train(
-            examples, settings, finetuning.start, place, seed=finetuning.seed, on_step=report, **spread
-        )
+        more = {"seed": finetuning.seed, "on_step": report, **spread}
+        train = partial(trainer.train, examples, settings, finetuning.start, place, **more)
+        return await self.find_availability(backend).reach(train)
 
     def _nothing_to_learn(self, finetuning: Finetuning) -> None:
         learner, left_out = finetuning.learner, finetuning.chosen.left_out
