@@ -7,6 +7,7 @@
     ask(question, ...)                  debate one question and return a Run
     run(scenario, out=None, ...)        run a scenario, in scripts and notebooks, and return a Run
     run_async(scenario, ...)            run a scenario within an event loop
+    sweep(path, vary, ...)              run a scenario for each combination of values, and with several seeds
     Run(folder)                         read a run: summary(), accuracy, to_pandas(), report()
     compare(runs)                       compare runs on the same questions, with paired statistics
     Watcher                             follow a run as it goes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from society.metrics.comparison import compare
     from society.planning.preflight import check
     from society.results import Run
+    from society.runner.sweep import sweep
     from society.scenario import load_scenario
     from society.scenario.models.scenario import Scenario
     from society.session import run, run_async
@@ -50,6 +52,7 @@ __all__ = [
     "load_scenario",
     "run",
     "run_async",
+    "sweep",
 ]
 _HOMES = {
     "InputError": "society.core.errors.InputError",
@@ -67,6 +70,7 @@ _HOMES = {
     "load_scenario": "society.scenario.load_scenario",
     "run": "society.session.run",
     "run_async": "society.session.run_async",
+    "sweep": "society.runner.sweep.sweep",
 }
 """The module and the name there of each public name."""
 

@@ -18,6 +18,7 @@ from society.core.blocking import run_blocking
 from society.core.concurrency import gather
 from society.core.errors import FolderInUseError, InputError, SocietyError, describe_error
 from society.core.interrupt import GRACE, Interruption
+from society.core.paths import list_given
 from society.executors.base import Executor
 from society.runner.grid import Point, Request, have_common_question, make_points
 from society.runner.parts import run_processes
@@ -52,19 +53,23 @@ class Variant:
 
 
 def sweep(
-    scenario: Path,
-    vary: Sequence[str],
-    out: Path,
-    overrides: Sequence[str] = (),
-    allow: Sequence[Path] = (),
+    scenario: Path | str,
+    vary: str | Sequence[str] = (),
+    out: Path | str | None = None,
+    overrides: str | Sequence[str] = (),
+    allow: Path | str | Sequence[Path | str] = (),
     watch: Watch | None = None,
     seeds: Sequence[int] | int = (),
     index: int | None = None,
     of: int | None = None,
     jobs: int = 1,
     grace: float = GRACE,
+    resume: bool = False,
 ) -> list[Variant]:
-    """Run the whole grid in `out`, one folder per variant. An interrupted sweep continues where it stopped.
+    """Run the whole grid in `out`, one folder per variant (default: runs/sweep-NAME).
+
+    `vary` has entries `a.b=x,y,z`: a field and its values. The same call continues an interrupted sweep where it
+    stopped, with `resume` or without it.
 
     With `seeds`, or their number, each variant is repeated with each of these seeds: the same questions, other draws of
     replies and random graphs. Seeds by number start at the seed of the scenario.
@@ -80,7 +85,7 @@ def sweep(
     Raises what `load_scenario` raises.
     """
     parts = _check_parts(index, of, jobs)
-    asked = Request(scenario, vary, out, overrides, allow, seeds)
+    asked = _read_request(scenario, vary, out, overrides, allow, seeds)
     points = make_points(asked)
     if not have_common_question(points):
         log.warning(
@@ -106,6 +111,25 @@ def sweep(
     if len(work.errors) == len(work.own) > 0:
         raise next(iter(work.errors.values()))
     return [_conclude(point, work.errors.get(point.folder), point in work.own) for point in points]
+
+
+def _read_request(
+    scenario: Path | str,
+    vary: str | Sequence[str],
+    out: Path | str | None,
+    overrides: str | Sequence[str],
+    allow: Path | str | Sequence[Path | str],
+    seeds: Sequence[int] | int,
+) -> Request:
+    """Return what a call of `sweep` asks for. Raises `InputError` for a value of another type."""
+    if not isinstance(scenario, str | Path):
+        raise InputError(f"`scenario` is {scenario!r:.80}.", "A sweep needs the path of a scenario's file.")
+    entries = list_given(vary, "vary", str)
+    if not entries and seeds == ():
+        raise InputError("A sweep needs something that varies.", "Give `vary`, such as a.b=x,y,z, or `seeds`, or both.")
+    folder = Path("runs") / f"sweep-{Path(scenario).stem}" if out is None else Path(out)
+    folders = tuple(map(Path, list_given(allow, "allow", str, Path)))
+    return Request(Path(scenario), entries, folder, list_given(overrides, "overrides", str), folders, seeds)
 
 
 def _check_parts(index: int | None, of: int | None, jobs: int) -> int:

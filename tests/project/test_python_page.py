@@ -31,7 +31,7 @@ def test_every_block_of_the_page_runs(
     assert "phases.debate.round - unknown key 'round' - rounds" in shown[1]
     assert "2 problems" in shown[1]
     runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    assert runs == ["asked", "debate", "first", "other", "vote", "watched"]
+    assert runs == ["asked", "debate", "first", "other", "topologies", "vote", "watched"]
     assert society.Run("runs/other").accuracy.n == 10
     assert (tmp_path / "first.html").exists()
     assert "compute-matched" in shown[-1]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import society
 from society.cli import main
 from society.core.errors import InputError, ScenarioError
 from society.core.types import Turn
@@ -211,3 +212,30 @@ def test_a_plan_foresees_dollars(
     scenario(TEXT)
     assert main(["plan", str(tmp_path / "scenario.yaml"), "--set", price, "--calibrate", "0"]) == 0
     assert "generated tokens, $496.4800" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_sweep_takes_resume_as_the_command_does(
+    scenario: Callable[..., Scenario], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And plain texts: a path, and one entry that varies."""
+    scenario(TEXT)
+    monkeypatch.chdir(tmp_path)
+    watcher = Fresh()
+    for resume in (True, True, False):
+        variants = society.sweep("scenario.yaml", "seed=1,2", resume=resume, watch=lambda changes: watcher)
+        assert not any(variant.missing for variant in variants)
+    assert len(watcher.rounds) == 2 * 20 * 4 * 2
+    assert sorted(path.parent.name for path in Path("runs/sweep-scenario").glob("*/store.sqlite")) == sorted(
+        variant.run.folder.name for variant in variants
+    )
+
+
+def test_a_sweep_says_what_it_cannot_use(scenario: Callable[..., Scenario], tmp_path: Path) -> None:
+    scenario(TEXT)
+    path = tmp_path / "scenario.yaml"
+    with pytest.raises(InputError, match="something that varies"):
+        society.sweep(path)
+    with pytest.raises(InputError, match="`vary` contains 3"):
+        society.sweep(path, [3])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="path of a scenario's file"):
+        society.sweep({}, "seed=1,2")  # type: ignore[arg-type]
