@@ -79,6 +79,7 @@ Other commands return 0 unless:
 | `check` | 2 | A scenario has an error. |
 | `plan` | 2 | A prompt is too long for its model. |
 | `sweep` | 1 | A variant failed, is not whole, or has failed turns. With `--index`, only variants of this part count. |
+| `sweep` | - | Every variant ended with an error: the status is that of the first one. |
 | `status` | 1 | A run is stuck, was killed, aborted or waited too long, or cannot be read. |
 | `forget` | 1 | The text may be left in other debates or in adapters. |
 | all | 2 | An option, a file or a folder cannot be used. |

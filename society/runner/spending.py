@@ -20,6 +20,9 @@ from society.scenario.models.settings import RunLimits
 from society.store import Store
 from society.watcher import Watcher
 
+_UNFINISHED = (RunState.LIMITED, RunState.FAILED_TURNS)
+"""States of runs that certainly need further replies. An interrupted or killed run may have all of them."""
+
 
 class Spending(Watcher):
     """Counts what a run has used, in all its sessions, and stops the run at its limits.
@@ -43,13 +46,13 @@ class Spending(Watcher):
         """Count what earlier sessions of a run have used, and limit the minutes of the block.
 
         `stores` are those of the run, the present one first, also from before its scenario was changed. Raises
-        `LimitReachedError` if the run has used all that the scenario allows, unless it is finished and needs no further
-        reply. Needs a running event loop.
+        `LimitReachedError` if the run has used all that the scenario allows and needs further replies. Where only the
+        replay can tell, the first further reply stops the run. Needs a running event loop.
         """
         sessions = [self._read(store) for store in stores if store.exists()] if self._counts else []
         self._count_lost([session for some in sessions for session in some])
         if (reached := self._find_reached()) is not None:
-            if not (sessions and sessions[0] and sessions[0][-1].state == RunState.FINISHED):
+            if not (sessions and sessions[0]) or sessions[0][-1].state in _UNFINISHED:
                 raise reached
             self._interruption.stop_before_next(reached)
         limit = self._limits.minutes
@@ -93,7 +96,7 @@ class Spending(Watcher):
         """Stop a training that began after the minutes were used, while the last replies came."""
         limit = self._limits.minutes
         if limit is not None and self.minutes >= limit:
-            self._interruption.stop(_make_late(limit))
+            self._interruption.stop(_make_late(self.minutes, limit))
 
     def totals(self) -> tuple[str, str]:
         """Return the tokens and the dollars so far as decimal numbers.
@@ -116,12 +119,12 @@ class Spending(Watcher):
         if limits.dollars is not None and self.dollars is not None and self.dollars >= limits.dollars:
             return make_error("dollars", dollars(self.dollars), f"{limits.dollars:g}")
         if limits.minutes is not None and self.minutes >= limits.minutes:
-            return _make_late(limits.minutes)
+            return _make_late(self.minutes, limits.minutes)
         return None
 
 
-def _make_late(limit: float) -> LimitReachedError:
-    return make_error("minutes", f"{limit:g} minutes", f"{limit:g}")
+def _make_late(used: float, limit: float) -> LimitReachedError:
+    return make_error("minutes", f"{used:.4g} minutes", f"{limit:g}")
 
 
 def _number(text: str) -> float:
