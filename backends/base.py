@@ -299,6 +299,11 @@ class BackendConfig(Component, ABC):
         """Number of GPUs that share the opened model; 0 if the model is on a server that others have started."""
         return 1
 
+    @property
+    def sleeps(self) -> bool:
+        """True if a server keeps the weights of the opened model in main memory while the model is trained."""
+        return False
+
     def cached_tokens(self, sequences: int, longest: int) -> int:
         """Return the maximum number of tokens in the KV cache, for this many sequences of `longest` tokens."""
         return sequences * longest

@@ -32,7 +32,8 @@ from backends.hf.batches import Batches
 from backends.hf.examples import Rows
 from backends.hf.loop import Share, Watch, train_rows
 from backends.training import TrainSettings
-from society.planning.footprint import estimate, read_sizes
+from society.planning.footprint import estimate
+from society.planning.sizes import read_sizes
 
 RESULTS = Path(__file__).parent / "results"
 PEAK = 989e12

@@ -98,6 +98,11 @@ class Serving(HuggingFace):
         """Number of GPUs of the server; 0 for a server that the backend joins, whose GPUs it does not know."""
         return self.gpus if self.url is None else 0
 
+    @property
+    def sleeps(self) -> bool:
+        """Return True, also for a server that the backend joins, which is on this machine."""
+        return True
+
     def trainer_config(self) -> HuggingFace:
         """Return the backend that trains."""
         shared = {name: getattr(self, name) for name in HuggingFace.model_fields if name != "kind"}

@@ -95,7 +95,6 @@ def command(
     society sweep mine.yaml --seeds 0,1,2
     society sweep mine.yaml --seeds 30 --index 4 --of 30
     """
-    from society.core.errors import InputError
     from society.runner.displays import Display, Logged
     from society.runner.progress import Progress
     from society.runner.sweep import sweep
@@ -110,8 +109,6 @@ def command(
         click.echo(f"\n{'  '.join(changes)}", err=True)
         return Progress(Display() if people else None)
 
-    if not vary and seeds is None:
-        raise InputError("A sweep needs something that varies.", "Give --vary a.b=x,y,z, --seeds 3, or both.")
     people = expand(load_scenario(scenario, overrides, allow)).people
     folder = out or Path("runs") / f"sweep-{scenario.stem}"
     parts = (() if seeds is None else seeds, index, of, jobs, grace)

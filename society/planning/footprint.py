@@ -1,7 +1,6 @@
 """Memory and time of a finetuning on a number of GPUs, computed from the model's sizes, with all arithmetic shown.
 
-Only the model's `config.json` is loaded. Parameters are counted for dense decoder-only transformers of known families:
-exactly, or without biases and further norms, which are less than 0.2 % of a small model.
+Only the model's `config.json` is loaded; see `society.planning.sizes`.
 Floating point operations: 2 a token and parameter forward, 4 backward (Kaplan et al. 2020, arXiv 2001.08361, section
 2.1); LoRA needs no gradients of the base's weights, which saves 2 of the 4. Activations after Korthikanti et al. 2022
 (arXiv 2205.05198, table 2).
@@ -9,12 +8,11 @@ Floating point operations: 2 a token and parameter forward, 4 backward (Kaplan e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backends.sizes import WeightBytes
 from backends.training import LOGITS, TrainSettings
+from society.planning.sizes import ModelSizes
 
 PEAK, HBM = 989e12, 80e9
 """Operations per second of an H100 in bfloat16 (data sheet, dense), and its memory in bytes."""
@@ -30,80 +28,9 @@ GATHERED_LAYER, GATHERED_HEAD = {True: 12, False: 6}, {True: 6, False: 4}
 2 are the weights in bfloat16, and 2 the buffer in which they arrive. While the loss is computed, the trained output
 layer has a gradient of 2. A layer's neighbour is gathered ahead of time (2). Trained, it has gradients of 2, and of 4
 while they are summed over the GPUs."""
+ROUTED = 6
+"""Bytes of activations for each element of a token's vector and each expert that the token goes to."""
 BFLOAT16 = WeightBytes()
-UNTIED = {"llama", "mistral", "ministral3", "qwen2", "qwen3", "glm", "glm4", "granite", "phi3", "olmo", "olmo2"}
-UNTIED |= {"olmo3", "exaone4", "seed_oss", "internlm3", "cwm", "hyperclovax", "stablelm"}
-TIED = {"gemma", "gemma2", "gemma3_text", "vaultgemma", "cohere", "cohere2", "smollm3", "ernie4_5"}
-"""Known families, by whether the output layer shares the embeddings where `config.json` does not say so."""
-HEADS = {"qwen3": 128, "ministral3": 128, "glm": 128, "glm4": 128, "seed_oss": 128, "internlm3": 128, "cwm": 128}
-HEADS |= {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "vaultgemma": 256, "ernie4_5": 128}
-"""Sizes of a head in families in which they are not `hidden_size` divided by the heads, for the same case."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSizes:
-    """Sizes of a decoder-only transformer with gated feed-forward layers, from its `config.json`."""
-
-    hidden: int
-    layers: int
-    feed_forward: int
-    heads: int
-    key_value_heads: int
-    head: int
-    vocabulary: int
-    tied: bool
-
-    @property
-    def per_layer(self) -> int:
-        """Number of parameters of the linear layers in one layer."""
-        attention = self.hidden * self.head * (2 * self.heads + 2 * self.key_value_heads)
-        return attention + 3 * self.hidden * self.feed_forward
-
-    @property
-    def head_parameters(self) -> int:
-        """Number of parameters of the output layer."""
-        return self.vocabulary * self.hidden
-
-    @property
-    def parameters(self) -> int:
-        """Number of all parameters: embeddings, layers with two norms each, and the last norm."""
-        embeddings = self.head_parameters * (1 if self.tied else 2)
-        return embeddings + self.layers * (self.per_layer + 2 * self.hidden) + self.hidden
-
-    def lora(self, rank: int) -> int:
-        """Return the number of parameters of LoRA matrices of this rank, without the output layer."""
-        width, kv = self.heads * self.head, self.key_value_heads * self.head
-        queries_and_output = 2 * (self.hidden + width)
-        keys_and_values = 2 * (self.hidden + kv)
-        feed_forward = 3 * (self.hidden + self.feed_forward)
-        return self.layers * rank * (queries_and_output + keys_and_values + feed_forward)
-
-
-def read_sizes(config: Mapping[str, Any]) -> ModelSizes | None:
-    """Return the sizes in a `config.json`, or None for an unknown model family or a mixture of experts."""
-    kind = str(config.get("model_type"))
-    if kind not in UNTIED | TIED or has_experts(config):
-        return None
-    try:
-        heads, hidden = config["num_attention_heads"], config["hidden_size"]
-        return ModelSizes(
-            hidden=hidden,
-            layers=config["num_hidden_layers"],
-            feed_forward=config["intermediate_size"],
-            heads=heads,
-            key_value_heads=config.get("num_key_value_heads") or heads,
-            head=config.get("head_dim") or HEADS.get(kind) or hidden // heads,
-            vocabulary=config["vocab_size"],
-            tied=bool(config.get("tie_word_embeddings", kind in TIED)),
-        )
-    except KeyError:
-        return None
-
-
-def has_experts(config: Mapping[str, Any]) -> bool:
-    """Return whether an option of a `config.json` names experts, unless its value is off or a number of at most 1."""
-    named = [value for key, value in config.items() if "expert" in key.lower() or "moe" in key.lower()]
-    return any(value is True or (value > 1 if isinstance(value, int | float) else bool(value)) for value in named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +99,8 @@ def estimate(
     activations = batch * kept + buffers
     factor = (6 if full else 4) + (2 if settings.gradient_checkpointing else 0)
     utilization = COMPILED_UTILIZATION if settings.compile else UTILIZATION
-    seconds = factor * count * tokens / (gpus * PEAK * utilization)
-    opened, shown_base = _opened(sizes, base, generating)
+    seconds = factor * sizes.active * tokens / (gpus * PEAK * utilization)
+    opened, shown_base = opened_memory(sizes, base, generating)
     cache, _ = generation_memory(sizes, cached, base, generating)
     lines: tuple[str, ...] = (
         f"weights     {held} = {gb(weights)}",
@@ -183,7 +110,7 @@ def estimate(
         f"opening     {shown_base} = {gb(opened)}, {_place(generating)} before",
         f"checkpoint  {g(trained)} x {4 + moments:g} bytes = {gb(trained * (4 + moments))} on the run's disk, and as "
         "much while the next one is written",
-        f"time        {factor} x {g(count)} x {tokens:,} tokens / ({gpus} x {PEAK / 1e12:g} TFLOP/s x "
+        f"time        {factor} x {g(sizes.active)} x {tokens:,} tokens / ({gpus} x {PEAK / 1e12:g} TFLOP/s x "
         f"{utilization:.0%}) = {seconds:,.0f} s",
     )
     if not generating:
@@ -191,13 +118,13 @@ def estimate(
     return Footprint(gpus, weights, gradients, optimizer, activations, opened, opened + cache, seconds, lines, memory)
 
 
-def _opened(sizes: ModelSizes, base: WeightBytes, gpus: int = 1) -> tuple[float, str]:
+def opened_memory(sizes: ModelSizes, base: WeightBytes, gpus: int = 1) -> tuple[float, str]:
     """Return the bytes of the opened base on each of the GPUs that share it, and the arithmetic."""
     count = sizes.parameters
     if base.linear == base.other:
         size, shown = count * base.other, f"{g(count)} x {base.other:g} bytes"
     else:
-        small = sizes.layers * sizes.per_layer
+        small = sizes.linear  # experts are no linear layers, and stay whole
         size = small * base.linear + (count - small) * base.other
         shown = f"{g(small)} x {base.linear:g} bytes + {g(count - small)} x {base.other:g}"
     return (size / gpus, f"({shown}) / {gpus}") if gpus > 1 else (size, shown)
@@ -245,7 +172,7 @@ def _weights(sizes: ModelSizes, settings: TrainSettings, gpus: int, base: Weight
     if base.linear == base.other:
         each = base.other + (copy if base.other > 2 and settings.precision != "float32" else 0)
         return count * each / gpus + trained * 6, f"{g(count)} parameters x {each:g} bytes / {gpus} + {lora}"
-    opened, shown = _opened(sizes, base)
+    opened, shown = opened_memory(sizes, base)
     return opened + trained * 6, f"{shown} + {lora}"
 
 
@@ -258,13 +185,19 @@ def _activations(sizes: ModelSizes, settings: TrainSettings) -> tuple[int, int, 
     """
     norms = 16 if settings.method == "full" else 12
     width, narrow = sizes.heads * sizes.head, sizes.key_value_heads * sizes.head
-    layer = norms * sizes.hidden + 6 * width + 4 * narrow + 8 * sizes.feed_forward
+    rest = norms * sizes.hidden + 6 * width + 4 * narrow
+    kinds = [(layers, rest + 8 * used) for layers, used in sizes.widths]
+    if sizes.experts is not None:  # the copies of a token that go to its experts, and their outputs
+        layers, size = kinds[-1]
+        kinds[-1] = layers, size + ROUTED * sizes.experts.active * sizes.hidden
     if settings.gradient_checkpointing:
-        return sizes.layers * 2 * sizes.hidden, layer, f"{sizes.layers} layers x {2 * sizes.hidden:,} bytes"
-    if settings.compile:
-        kept = round(sizes.layers * layer * COMPILED_ACTIVATIONS)
-        return kept, 0, f"{sizes.layers} layers x {layer:,} bytes x {COMPILED_ACTIVATIONS} compiled"
-    return sizes.layers * layer, 0, f"{sizes.layers} layers x {layer:,} bytes"
+        kept = sizes.layers * 2 * sizes.hidden
+        return kept, max(size for _, size in kinds), f"{sizes.layers} layers x {2 * sizes.hidden:,} bytes"
+    compiled = COMPILED_ACTIVATIONS if settings.compile else 1
+    shown = " + ".join(f"{layers} layers x {size:,} bytes" for layers, size in kinds)
+    shown = f"({shown})" if len(kinds) > 1 else shown
+    more = f" x {COMPILED_ACTIVATIONS} compiled" if settings.compile else ""
+    return round(compiled * sum(layers * size for layers, size in kinds)), 0, shown + more
 
 
 def generation_memory(sizes: ModelSizes, tokens: int, base: WeightBytes, gpus: int = 1) -> tuple[float, str]:
@@ -273,7 +206,7 @@ def generation_memory(sizes: ModelSizes, tokens: int, base: WeightBytes, gpus: i
     They are the bytes on each of the `gpus` that share them.
     """
     per_token = 2 * sizes.layers * sizes.key_value_heads * sizes.head * base.other
-    opened, shown = _opened(sizes, base, gpus)
+    opened, shown = opened_memory(sizes, base, gpus)
     cache = tokens * per_token / max(gpus, 1)
     line = (
         f"generation  weights {shown} = {gb(opened)}; cache {tokens:,} tokens x (2 x {sizes.layers} layers x "

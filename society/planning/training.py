@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 
 from backends.training import Parallel, TrainSettings
 from society.core.errors import InputError
-from society.planning.footprint import (
-    HBM,
-    TIED,
-    UNTIED,
-    ModelSizes,
-    estimate,
-    gb,
-    generation_memory,
-    has_experts,
-    read_sizes,
-)
+from society.planning.footprint import HBM, estimate, g, gb, generation_memory, opened_memory
+from society.planning.sizes import KNOWN, ModelSizes, has_experts, read_sizes
 from society.scenario.models.training import LearnerSpec, TrainSpec
 from society.training.learners import learners
 
@@ -27,7 +18,6 @@ if TYPE_CHECKING:
     from society.scenario.expand import Society
 
 GPUS = (1, 4, 8)
-KNOWN = f"Known are dense models of the kinds {', '.join(sorted(UNTIED | TIED))}."
 
 
 def launch_command(processes: int, accumulation: int) -> tuple[str, ...]:
@@ -100,6 +90,8 @@ def _describe(
         f"{spec.settings.epochs} epochs = {tokens:,} tokens; computed for {_gpus(memory)}:"
     )
     base, generating = backend.weight_bytes(), backend.generating_gpus
+    if parts := _describe_parts(sizes):
+        yield f"  parameters  {g(sizes.parameters)}, {parts}"
     for gpus in GPUS:
         many = f"{gpus} GPU{'s' if gpus > 1 else ''}"
         if refusal := _refusal(backend, spec, learner, gpus):
@@ -124,6 +116,19 @@ def _describe(
         yield "  " + generation_memory(sizes, cached, base, generating)[1]
     else:
         yield "  generation  on the server that runs at `url`, whose memory is not counted"
+    if backend.sleeps:
+        held, shown = opened_memory(sizes, base)
+        yield f"  main memory {shown} = {gb(held)} for the weights of the server, which sleeps during a training"
+
+
+def _describe_parts(sizes: ModelSizes) -> str:
+    """Return the parts of a model that is no dense one for texts alone; "" for such a model."""
+    parts = []
+    if (experts := sizes.experts) is not None:
+        parts.append(f"of which a token uses {g(sizes.active)}: {experts.active} of {experts.number} experts")
+    if sizes.images.parameters:
+        parts.append(f"of which about {g(sizes.images.parameters)} read images")
+    return ", and ".join(parts)
 
 
 def _held(gpus: int, size: str) -> str:

@@ -123,10 +123,11 @@ def _read_request(
 ) -> Request:
     """Return what a call of `sweep` asks for. Raises `InputError` for a value of another type."""
     if not isinstance(scenario, str | Path):
-        raise InputError(f"`scenario` is {scenario!r:.80}.", "A sweep needs the path of a scenario's file.")
+        raise InputError(f"A sweep cannot run {scenario!r:.80}.", "Give the path of a scenario's file.")
     entries = list_given(vary, "vary", str)
     if not entries and seeds == ():
-        raise InputError("A sweep needs something that varies.", "Give `vary`, such as a.b=x,y,z, or `seeds`, or both.")
+        remedy = "Give --vary a.b=x,y,z, --seeds 3, or both (Python: the arguments vary and seeds)."
+        raise InputError("A sweep needs something that varies.", remedy)
     folder = Path("runs") / f"sweep-{Path(scenario).stem}" if out is None else Path(out)
     folders = tuple(map(Path, list_given(allow, "allow", str, Path)))
     return Request(Path(scenario), entries, folder, list_given(overrides, "overrides", str), folders, seeds)

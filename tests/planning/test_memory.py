@@ -17,7 +17,8 @@ from backends.hf import HuggingFace, attention, loop
 from backends.hf.examples import row_of
 from backends.hf.loading import load_chat
 from backends.training import Parallel, Training, TrainSettings
-from society.planning.footprint import Footprint, estimate, read_sizes
+from society.planning.footprint import Footprint, estimate
+from society.planning.sizes import read_sizes
 from tests.backends.hf import meter
 from tests.backends.hf.test_fsdp import example
 from tests.backends.hf.tiny import make_model, one_thread
@@ -33,6 +34,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "many layers": {"num_hidden_layers": 8},
     "many words, tied": {"num_hidden_layers": 3, "vocab_size": 20_000},
     "many words": {"num_hidden_layers": 3, "vocab_size": 20_000, "tie_word_embeddings": False},
+    "experts": {"kind": "mixtral", "num_hidden_layers": 6, "num_local_experts": 8, "num_experts_per_tok": 2},
 }
 SIZES = {
     "hidden_size": 128,
@@ -49,6 +51,8 @@ CASES = [
     ("many words, tied", "full", 60),
     ("many words", "full, recomputed", 60),
     ("many words", "lora", 60),
+    ("experts", "full", 60),
+    ("experts", "lora", 60),
 ]
 """Shape of the model, settings, and words of a row. Of short rows, weights take the most, and of many words, logits."""
 
@@ -98,7 +102,7 @@ def test_one_process(
     models: dict[str, Path], tmp_path: Path, metered: meter.Meter, shape: str, kind: str, words: int
 ) -> None:
     _, planned = train(models[shape], tmp_path / "a", SETTINGS[kind], words)
-    assert planned.total == pytest.approx(metered.peak, rel=0.1)
+    assert planned.total == pytest.approx(metered.peak, rel=0.2 if shape == "experts" else 0.1)
 
 
 @pytest.mark.slow

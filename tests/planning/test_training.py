@@ -14,7 +14,8 @@ from backends.hf import HuggingFace
 from backends.sizes import WeightBytes
 from backends.training import Parallel, TrainSettings
 from society.cli import main
-from society.planning.footprint import TIED, UNTIED, estimate, generation_memory, read_sizes
+from society.planning.footprint import estimate, generation_memory
+from society.planning.sizes import TIED, UNTIED, read_sizes
 from society.planning.training import launch_command
 from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
