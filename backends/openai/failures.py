@@ -155,14 +155,21 @@ def _shortened(text: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header, which holds seconds or a date; None if it cannot be read."""
+    """Return the seconds of a Retry-After header, which holds seconds or a date; None if it cannot be read.
+
+    A date is by the server's clock, so it is compared with the response's own, where it has one.
+    """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
         return float(value)
+    date, sent = _read_date(value), _read_date(headers.get("date", ""))
+    return None if date is None else max(0.0, (date - (sent or datetime.now(UTC))).total_seconds())
+
+
+def _read_date(value: str) -> datetime | None:
+    """Return the date in a header; None if it cannot be read."""
     try:
         date = email.utils.parsedate_to_datetime(value)
-        if date.tzinfo is None:
-            date = date.replace(tzinfo=UTC)
-        return max(0.0, (date - datetime.now(UTC)).total_seconds())
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, OverflowError):  # OverflowError: no date of the calendar in UTC
         return None

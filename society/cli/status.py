@@ -14,6 +14,8 @@ from society.cli.options import json_option
 if TYPE_CHECKING:
     from society.runs.status import RunStatus
 
+WATCHED = 30.0
+"""Seconds during which a run whose state is unclear is watched, by default."""
 POLL = 1.0
 """Seconds between two looks at a run whose state is unclear."""
 
@@ -30,15 +32,14 @@ POLL = 1.0
 )
 @click.option(
     "--wait",
-    default=30.0,
-    show_default=True,
     metavar="SECONDS",
     type=click.FloatRange(min=0),
-    help="Maximum time to watch runs of machines whose clock may differ. Otherwise their state is unclear.",
+    help="Maximum time to watch runs of machines whose clock may differ, also by days. Otherwise their state is "
+    "unclear. [default: 30, and not by days]",
 )
 @click.option("--calls", is_flag=True, help="Also list the calls that worked on each run: times, machines, versions.")
 @json_option
-def command(folders: tuple[Path, ...], stuck_after: float, wait: float, calls: bool, as_json: bool) -> int:
+def command(folders: tuple[Path, ...], stuck_after: float, wait: float | None, calls: bool, as_json: bool) -> int:
     """Show who works on runs, how far they are, and which are stuck.
 
     RUN may also be a folder with several runs, and is runs/ by default; other folders in it are left out. The exit
@@ -64,7 +65,8 @@ def command(folders: tuple[Path, ...], stuck_after: float, wait: float, calls: b
             paths.append(folder)
     if not paths:
         raise InputError("There is no run in these folders.", "Name a folder with runs.")
-    rows = _watch(partial(read_status, stuck_after=60 * stuck_after), paths, wait)
+    read = partial(read_status, stuck_after=60 * stuck_after, twice=bool(wait))
+    rows = _watch(read, paths, WATCHED if wait is None else wait)
     if as_json:
         import json
         from dataclasses import asdict
@@ -119,7 +121,7 @@ def _print(rows: list[RunStatus], folder: Path, calls: bool) -> None:
     console = Terminal(width=output_width())  # in a pipe, a run is one line
     console.print(table)
     for row in rows:
-        if row.reason and not row.whole:
+        if row.reason:
             console.print(Text(f"{names[row.run]}: {row.reason}", style="dim"), soft_wrap=True)
         for line in _describe_calls(row) if calls else ():
             console.print(Text(f"{names[row.run]}: {line}"), soft_wrap=True)

@@ -137,9 +137,14 @@ def _number(text: str) -> float:
 
 
 def find_minutes(session: Session) -> float:
-    """Return the minutes of a session; 0 for one that was killed, as nobody knows when."""
+    """Return the minutes of a session; 0 for one that was killed, as nobody knows when.
+
+    Times count only without the seconds by a steady clock, as the clock may have been set during the session.
+    """
     if not session.ended:
         return 0.0
+    if session.seconds:
+        return _number(session.seconds) / 60
     try:
         start, end = (datetime.fromisoformat(time).astimezone(UTC) for time in (session.started, session.ended))
     except ValueError:

@@ -292,7 +292,7 @@ class Holder:
         """Rewrite the file in place, so that other machines see its new time, and not a cached file of that name."""
         with self._writing:
             quiet = round(max(0.0, time.monotonic() - self.last_progress()), 1)
-            written = round(time.time(), 1)
+            written = round(max(0.0, time.time()), 1)
             self._now = replace(self._now, beat=self._now.beat + 1, quiet=quiet, written=written)
             data = encode_json(to_plain(asdict(self._now))).encode().ljust(SIZE)
             handle = os.open(self._path, os.O_WRONLY | getattr(os, "O_BINARY", 0))

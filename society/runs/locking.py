@@ -22,11 +22,11 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of a file system that offers no locks."""
 
 
-def is_running(folder: Path) -> bool | None:
+def is_running(folder: Path, twice: bool = False) -> bool | None:
     """Return whether a process of any machine is working on the run in this folder.
 
     Nothing is written. Where the lock cannot tell, the lease does. None if only a later call can tell, as the
-    clocks of machines may differ: see `society.runs.signs`.
+    clocks of machines may differ, with `twice` by days: see `society.runs.signs`.
     """
     locked = _is_locked(folder)
     if locked:
@@ -37,7 +37,7 @@ def is_running(folder: Path) -> bool | None:
         return False
     if found is None or not found.open or (locked is False and is_of_this_machine(folder, found)):
         return False
-    return read_sign(folder, found).works
+    return read_sign(folder, found, twice).works
 
 
 def require_idle(folder: Path) -> None:

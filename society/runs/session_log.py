@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -66,6 +67,7 @@ class SessionLog(Watcher):
         self._store: Store | None = None
         self._processes: Sequence[Sequence[ProcessFacts]] = ()
         self._known = 0
+        self._began = time.monotonic()
         self._outages: dict[str, str] = {}
         """Causes of the present outages by backend."""
         self._waited, self._since = 0.0, 0.0
@@ -127,7 +129,8 @@ class SessionLog(Watcher):
         cause = self._interruption.error if isinstance(exc, asyncio.CancelledError) else exc
         failed = exc is None and self._store is not None and self._store.count("status = 'failed'") > 0
         reason = "" if cause is None else _describe(cause)
-        self._session = replace(self._session, ended=now())
+        seconds = f"{time.monotonic() - self._began:.1f}"
+        self._session = replace(self._session, ended=now(), seconds=seconds)
         self._write(find_state(cause, exc is not None, failed), reason)
 
     def is_out(self, backend: str) -> bool:

@@ -1,8 +1,9 @@
 """Signs of life of a run's process: whether its lease changes, by the steady clock of the process that reads.
 
 The time of a file comes from the clock of the disk or of the machine that wrote it, and this machine's clock may
-differ. So the time is believed if it is of the last minute, or a day old. Otherwise a lease is read again: a change
-shows that its holder works, and `WATCH` seconds without one show that it does not.
+differ. So the time is believed if it is of the last minute, or a day old and nothing shows that clocks differ.
+Otherwise a lease is read again: a change shows that its holder works, and `WATCH` seconds without one show that it
+does not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from society.runs.lease import BEAT, PATIENCE, Found
 WATCH = 2 * BEAT
 """Seconds without a beat after which the holder of a lease with an old time, or one in the future, counts as killed."""
 DAY = 86_400.0
-"""Seconds after which a lease counts as old whatever clocks say. Machines that share a disk do not differ by this."""
+"""Seconds after which a lease counts as old at the first look. Machines that share a disk rarely differ by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Sign:
             return f"The clock of this machine is {duration(abs(self.ahead))} {way} that of the run's machine or disk."
         if self.works or self.age is None:
             return ""
-        return f"The last sign of life of {holder} was {duration(self.age)} ago by the clock of this machine."
+        said = f"The last sign of life of {holder} was {duration(self.age)} ago by the clock of this machine."
+        return f"{said} If clocks may differ by days: society status --wait 30." if self.age > DAY else said
 
 
 @dataclass(slots=True)
@@ -63,8 +65,11 @@ class _Sight:
 _sights: dict[Path, _Sight] = {}
 
 
-def read_sign(folder: Path, found: Found) -> Sign:
-    """Return what is known of the holder of a lease, from its time and from earlier calls of this process."""
+def read_sign(folder: Path, found: Found, twice: bool = False) -> Sign:
+    """Return what is known of the holder of a lease, from its time and from earlier calls of this process.
+
+    `twice`: a lease that is days old is not believed at the first look either.
+    """
     future = max(0.0, -found.age)
     if not found.open:
         return Sign(False, None, future)
@@ -78,6 +83,13 @@ def read_sign(folder: Path, found: Found) -> Sign:
     if abs(found.age) <= PATIENCE:
         return Sign(True, max(0.0, found.age))
     own = found.lease is not None and found.lease.is_here and not find_shared(folder)
-    if still >= WATCH or found.age > (PATIENCE if own else DAY):
+    old = found.age > DAY and not (twice or _differs(found))
+    if still >= WATCH or old or (own and found.age > PATIENCE):
         return Sign(False, max(0.0, found.age), future)
     return Sign(None, None, -found.age)
+
+
+def _differs(found: Found) -> bool:
+    """Return whether the clocks of the holder and of the disk differ: they tell other times of the last beat."""
+    written = found.lease.written if found.lease else 0.0
+    return written > 0 and abs(written - (time.time() - found.age)) > PATIENCE

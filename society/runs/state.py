@@ -108,6 +108,8 @@ class Session:
     """Git commit of this program, where it runs from a checkout."""
     lease: str = ""
     """Identity of the lease under which the call worked; empty for a merge, and for a call of an earlier version."""
+    seconds: str = ""
+    """Seconds from start to end by a steady clock, which may differ from the times. Empty without an end."""
     last: str = ""
     """Time of the run's last new turn or optimizer step, in this session or before; empty if unknown."""
 

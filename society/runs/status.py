@@ -18,7 +18,7 @@ from society.core.plain import count, natural_order
 from society.core.regular_files import read_stamp
 from society.runs.calls import find_calls
 from society.runs.files import LARGEST_QUESTIONS, QUESTIONS, check_folder, own_file, read_json, read_object
-from society.runs.lease import Found, find_lease
+from society.runs.lease import PATIENCE, Found, find_lease
 from society.runs.locking import is_running
 from society.runs.places import FILES, find_folders, find_store, has_begun, is_run
 from society.runs.signs import Sign, read_sign
@@ -27,6 +27,8 @@ from society.store import Store
 
 STUCK = 600.0
 """Seconds without a turn or an optimizer step after which a running run counts as stuck."""
+OLDEST = 10 * 365 * 86_400.0
+"""Seconds of ten years. No run is as old, so such a time is that of a wrong clock."""
 ERROR = "error.txt"
 """File in a run's folder with the error that ended it, written by sweeps: a run that did not begin has no store."""
 SILENT = "It gives no sign of life."
@@ -98,14 +100,17 @@ def is_known(folder: Path) -> bool:
     return has_begun(folder) or has_error(folder)
 
 
-def read_status(folder: Path, name: str = "", stuck_after: float = STUCK) -> RunStatus:
-    """Return the state of the run in a folder. A folder that cannot be read has the state "not readable"."""
+def read_status(folder: Path, name: str = "", stuck_after: float = STUCK, twice: bool = False) -> RunStatus:
+    """Return the state of the run in a folder. A folder that cannot be read has the state "not readable".
+
+    `twice`: a run that gave its last sign of life days ago is unclear at the first look, as clocks may differ by days.
+    """
     name = name or str(folder)
     try:
         if (path := own_file(folder, ERROR)) and _did_not_begin(folder):
             text = path.read_bytes()[:LONGEST_ERROR].decode(errors="replace")
             return RunStatus(name, RunState.ABORTED, " ".join(text.split()))
-        return _read(folder, name, stuck_after)
+        return _read(folder, name, stuck_after, twice)
     except (SocietyError, OSError) as error:
         return RunStatus(name, "not readable", " ".join(str(error).split()))
 
@@ -118,10 +123,10 @@ def _did_not_begin(folder: Path) -> bool:
     return not (found and found.lease and found.lease.waited_too_long)
 
 
-def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
+def _read(folder: Path, name: str, stuck_after: float, twice: bool) -> RunStatus:
     check_folder(folder, FILES)
-    found, running = find_lease(folder), is_running(folder)
-    sign = read_sign(folder, found) if found else None
+    found, running = find_lease(folder), is_running(folder, twice)
+    sign = read_sign(folder, found, twice) if found else None
     try:
         store_path = find_store(folder)
     except RunFolderError:
@@ -144,9 +149,9 @@ def _read(folder: Path, name: str, stuck_after: float) -> RunStatus:
         session = replace(session, state=RunState.RUNNING, reason="")  # another process has the folder
     state = session.state
     silent = bool(running) and sign is not None and sign.works is False
-    quiet = _measure_quiet(found, sign, store_path) if running else _measure_since(session, found)
+    quiet = _measure_quiet(found, sign, store_path) if running else find_age(_find_last(session, found))
     holder = found.lease if found and running is not False else None
-    reason = SILENT if silent else _describe_sign(found, sign, running)
+    reason = SILENT if silent else _describe_sign(found, sign, running) or _describe_clock(session)
     reason = reason if running is None else session.reason or reason
     return RunStatus(
         run=name,
@@ -210,25 +215,42 @@ def _measure_quiet(found: Found | None, sign: Sign | None, store: Path) -> float
     return found.lease.quiet + (sign.age or 0.0 if sign else 0.0)
 
 
-def _measure_since(session: Session, found: Found | None) -> float | None:
-    """Return the seconds since the last turn or optimizer step of a run that has ended; None if unknown.
+def _find_last(session: Session, found: Found | None) -> float | None:
+    """Return the time of the last turn or optimizer step of a run that has ended; None if unknown.
 
     The last call knows the time. The lease of a killed one does, to a beat. The file's time is that of any copy.
     """
     lease = found.lease if found else None
     if not session.ended and lease and lease.runs and not lease.ended:
-        return max(0.0, time.time() - lease.written + lease.quiet)
+        return lease.written - lease.quiet
+    return _read_time(session.last) if session.ended else None
+
+
+def _read_time(text: str) -> float | None:
+    """Return a time of a session, in seconds since 1970; None if there is none."""
     try:
-        last = datetime.fromisoformat(session.last).astimezone(UTC).timestamp()
-    except (ValueError, OverflowError):  # there is none
+        return datetime.fromisoformat(text).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, time.time() - last) if session.ended else None
+
+
+def find_age(then: float | None) -> float | None:
+    """Return the seconds since a time; None for one that is unknown, in the future, or older than `OLDEST`."""
+    age = None if then is None else time.time() - then
+    return None if age is None or not -PATIENCE <= age <= OLDEST else max(0.0, age)
+
+
+def _describe_clock(session: Session) -> str:
+    """Return a note on a last call whose end lies in the future, or long before this program; "" for any other."""
+    ended = _read_time(session.ended)
+    if ended is None or find_age(ended) is not None:
+        return ""
+    return f"The last call ended at {session.ended} by the clock of its machine, which differs from that of this one."
 
 
 def _measure_age(store: Path) -> float | None:
     """Return the seconds since the last write to a store, by the clock of this machine."""
-    written = find_last_write(store)
-    return None if written is None else max(0.0, time.time() - written)
+    return find_age(find_last_write(store))
 
 
 def find_last_write(store: Path) -> float | None:

@@ -16,6 +16,7 @@ from backends.scripted.backend import Scripted
 from society.cli import main
 from society.core.errors import BackendError, UnavailableError
 from society.core.types import GenerateOutput, GenerateRequest, Usage
+from society.runs import session_log
 from society.runs.run import Run
 from society.runs.state import RunState, Session, write_sessions
 from society.runs.status import read_status
@@ -133,3 +134,16 @@ def test_a_run_that_was_stopped_after_its_last_reply_is_finished_whatever_its_li
     with Store(tmp_path / "run" / "store.sqlite") as store:
         store.set_meta(write_sessions([Session(state)]))
     assert play(RunState.LIMITED, "--resume") == (0, RunState.FINISHED)
+
+
+def test_a_clock_that_is_set_during_a_run_counts_no_minutes(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call is measured by a steady clock; its times are those of the machine's clock then."""
+    times = iter(["2026-01-01T00:00:00+00:00", "2026-01-04T00:00:00+00:00"])
+    monkeypatch.setattr(session_log, "now", lambda: next(times, "2026-01-04T00:00:00+00:00"))
+    play(RunState.LIMITED)
+    [call] = Run(tmp_path / "run").sessions()
+    assert call.ended > call.started
+    assert 0 < float(call.seconds) < 3600
+    assert play(RunState.FINISHED, "--resume", "--set", "limits.minutes=600") == (0, RunState.FINISHED)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ from society.report.run_list import RunList
 from society.runs import lease, signs
 from society.runs.lease import Lease
 from society.runs.locking import LOCK, is_running
-from society.runs.state import RunState
+from society.runs.state import RunState, read_sessions, write_sessions
 from society.runs.status import read_status
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.store import Store
 from society.store.table import encode_json
 from society.view.runs_folder import RunsFolder
 from tests.runs.test_status import TEXT, write_state
@@ -35,11 +37,11 @@ class Elsewhere:
             path.unlink()
         self.beat()
 
-    def beat(self, age: float = 0.0) -> None:
-        """Rewrite the lease as it was `age` seconds ago."""
+    def beat(self, age: float = 0.0, written: float = 0.0) -> None:
+        """Rewrite the lease as it was `age` seconds ago. `written`: the time by the holder's clock."""
         self.beats += 1
         path = self.folder / ".lease-9"
-        now = Lease("0" * 32, "node-7", "its start", 12, self.beats, 5.0)
+        now = Lease("0" * 32, "node-7", "its start", 12, self.beats, 5.0, written=written)
         path.write_bytes(encode_json(to_plain(asdict(now))).encode().ljust(lease.SIZE))
         os.utime(path, (time.time() + self.ahead - age,) * 2)
 
@@ -124,8 +126,67 @@ def test_a_lease_of_days_ago_needs_no_look(held: Path, clock: Clock) -> None:
     found = read_status(held)
     assert (found.state, found.reason) == (
         "killed",
-        "The last sign of life of process 12 on node-7 was 72.0 h ago by the clock of this machine.",
+        "The last sign of life of process 12 on node-7 was 72.0 h ago by the clock of this machine. "
+        "If clocks may differ by days: society status --wait 30.",
     )
+
+
+@pytest.mark.parametrize("days", [-4000, -2, 2, 4000])
+def test_clocks_that_differ_by_days_are_told_and_the_run_is_running(held: Path, clock: Clock, days: int) -> None:
+    """The clock of the reader, or of the disk and the node, is wrong."""
+    other = Elsewhere(held, days * signs.DAY)
+    assert read_status(held, twice=True).state == "unclear"
+    clock.now += 12
+    other.beat()
+    clock.now += 3
+    now = read_status(held, twice=True)
+    assert (now.state, now.stuck, now.quiet) == ("running", False, pytest.approx(8, abs=4))
+    assert f"{'behind' if days > 0 else 'ahead of'} that of the run's machine" in now.reason
+    assert "-" not in now.reason
+
+
+@pytest.mark.parametrize("node", [-30, 2])
+def test_a_holder_whose_clock_is_not_that_of_the_disk_is_looked_at_twice(held: Path, clock: Clock, node: int) -> None:
+    """So a lease that seems days old is not believed."""
+    other = Elsewhere(held, -2 * signs.DAY)
+    other.beat(written=time.time() + node * signs.DAY)
+    assert read_status(held).state == "unclear"
+    clock.now += signs.WATCH
+    assert read_status(held).state == "killed"
+
+
+def test_the_command_looks_twice_at_runs_of_days_ago_where_it_is_asked_to(
+    held: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Elsewhere(held, -5 * signs.DAY)
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        other.beat()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    assert main(["status", str(held)]) == 1
+    assert "1 run: 1 killed" in capsys.readouterr().out
+    signs._sights.clear()
+    assert main(["status", str(held), "--wait", "30"]) == 0
+    assert "1 run: 1 running" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("days", [-7000, -400, 400])
+def test_times_of_a_finished_run_are_never_negative_or_absurd(
+    held: Path, capsys: pytest.CaptureFixture[str], days: int
+) -> None:
+    then = datetime.fromtimestamp(time.time() + days * signs.DAY, UTC).isoformat(timespec="seconds")
+    with Store(held / "store.sqlite") as store:
+        [call] = read_sessions(store.meta())
+        store.set_meta(write_sessions([replace(call, state=RunState.FINISHED, started=then, ended=then, last=then)]))
+    found = read_status(held)
+    wrong = days != -400  # a run may be a year old
+    assert (found.state, found.quiet is None) == ("finished", wrong)
+    assert ("differs from that of this one" in found.reason) == wrong
+    assert main(["status", str(held)]) == 0
+    assert ("differs from that of this one" in capsys.readouterr().out.replace("\n", " ")) == wrong
 
 
 def test_the_command_watches_until_it_is_clear(

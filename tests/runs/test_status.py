@@ -264,7 +264,9 @@ def test_what_cannot_be_read_hides_no_other_run(
     locked = finished.parent / "locked"
     locked.mkdir()
     monkeypatch.setattr("society.runs.status.os.access", lambda path, mode: path != locked)
-    monkeypatch.setattr("society.runs.status.is_running", lambda folder: denied() if folder == locked else False)
+    monkeypatch.setattr(
+        "society.runs.status.is_running", lambda folder, twice=False: denied() if folder == locked else False
+    )
     assert main(["status", str(finished.parent)]) == 1
     assert "1 finished, 1 not readable" in capsys.readouterr().out
 

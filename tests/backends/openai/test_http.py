@@ -531,6 +531,12 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
     assert retry_after({"retry-after": value}) == seconds
 
 
+@pytest.mark.parametrize("sent", ["Tue, 01 Jan 2030 00:00:00 GMT", "Sun, 01 Jan 2006 00:00:00 GMT"])
+def test_a_date_of_retry_after_is_by_the_clock_of_the_server(sent: str) -> None:
+    """The clock of this machine may differ from it by years."""
+    assert retry_after({"retry-after": sent.replace("00:00:00", "00:02:00"), "date": sent}) == 120
+
+
 # Before any work
 
 
