@@ -12,6 +12,7 @@ from backends.hf import HuggingFace
 from backends.hf.context_length import limit_context, read_lengths
 from society.cli import main
 from society.planning.preflight import check
+from society.scenario import load_scenario
 from society.scenario.models.scenario import Scenario
 
 LLAMA = "backends: {local: {kind: llama_cpp, context: 64}}"
@@ -143,3 +144,11 @@ def test_a_missing_library_is_a_warning_and_leaves_a_plan_without_the_model(
     said = capsys.readouterr()
     assert "needs torch, which is not installed" in said.err
     assert "Or make a plan without the model: --calibrate 0" in said.err
+
+
+@pytest.mark.model
+@pytest.mark.llama
+def test_the_contexts_of_shipped_scenarios_hold_their_prompts() -> None:
+    paths = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+    stated = [path for path in paths if any(one.stated_context for one in load_scenario(path).backends.values())]
+    assert {path.name: found for path in stated if (found := find_short(path))} == {}
