@@ -5,6 +5,7 @@ Parallel        number of processes of one finetuning
 Training        result of a trainer: the adapter, the loss of every step, and the cost
 OnStep          callback after every optimizer step
 checkpoint_of   the folder for checkpoints of a finetuning
+require_training  a check of what the trainer of a plugin returned
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import Field, model_validator
 
 from society.core.component import Component
 from society.core.errors import FieldError
+from society.core.results import ResultError
 from society.core.types import Adapter
 
 OnStep = Callable[[int, int, float, int], None]
@@ -144,3 +146,10 @@ class Training:
     retokenized: int = 0
     """Number of examples whose reply was tokenized from its text, as its drawn tokens are unknown."""
     seconds: float = 0.0
+
+
+def require_training(result: object) -> Training:
+    """Return the result of a trainer. Raises `ResultError` if it is no `Training` with an adapter."""
+    if not isinstance(result, Training) or not isinstance(result.adapter, Adapter):
+        raise ResultError(f"{type(result).__name__} instead of a Training with an Adapter")
+    return result

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from society.components.plugin_files import is_from_file
+from society.components.plugin_files import is_built_in, is_from_file
 from society.components.registry import NOUNS, load
 from society.core.component import Component
 from society.core.errors import ComponentError, SocietyError, describe_error
@@ -66,7 +66,6 @@ def _remedy(component: Component) -> str:
     cls = type(component)
     if is_from_file(cls):
         return f"Correct the plugin file. {_STORED}"
-    package = cls.__module__.partition(".")[0]
-    if package in ("society", "backends", "topologies"):
+    if is_built_in(cls):
         return "This is a fault of society: report it with the scenario. What is done is stored."
-    return f"Correct or update the plugin {package}. {_STORED}"
+    return f"Correct or update the plugin {cls.__module__.partition('.')[0]}. {_STORED}"

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,8 @@ from pydantic import BaseModel, PydanticUndefinedAnnotation, PydanticUserError
 from society.components.registry import NOUNS, kinds, load, set_file_kinds
 from society.core.component import Component
 from society.core.errors import ComponentError, InputError, describe_error
+from society.core.hashing import hash_file
+from society.core.identity import fingerprint
 
 PREFIX = "society_plugin_"
 """Begins the name of the module that is made from a plugin file."""
@@ -126,6 +129,40 @@ def find_fault(error: Exception) -> ComponentError | None:
         if str(file.path) in ran:
             return ComponentError(f"The plugin file {file.path} raised {describe_error(error)}.", REMEDY)
     return None
+
+
+def hash_code(*components: Component) -> str:
+    """Return a hash of the code of those components that are plugins; "" if all are built in.
+
+    The code is the plugin file, or all Python files of an installed package.
+    """
+    hashes = {}
+    for cls in map(type, components):
+        if is_from_file(cls):
+            hashes[cls.__module__] = next((f.hash for f, known in _loaded.items() if cls in _classes(known)), "")
+        elif not is_built_in(cls):
+            package = cls.__module__.partition(".")[0]
+            hashes[package] = _hash_package(package)
+    return fingerprint(hashes) if hashes else ""
+
+
+def _classes(known: Classes) -> list[type[Component]]:
+    return [cls for _, _, cls in known]
+
+
+@cache
+def _hash_package(package: str) -> str:
+    """Return a hash of all Python files of an imported package or module; "" without a file."""
+    module = sys.modules[package]
+    single = [Path(module.__file__)] if getattr(module, "__file__", None) else []
+    folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+    files = sorted(path for folder in folders for path in folder.rglob("*.py")) or single
+    return fingerprint([hash_file(path) for path in files if path.is_file()])
+
+
+def is_built_in(cls: type) -> bool:
+    """Return whether a class is part of society, and of no plugin."""
+    return cls.__module__.partition(".")[0] in ("society", "backends", "topologies")
 
 
 def is_from_file(cls: type) -> bool:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal
 
 from pydantic import AliasChoices, Field
 
 from society.core.component import Component
 from society.core.identity import derive_seed
+from society.core.results import ResultError
 from society.core.types import Turn
 
 SELECTORS = {
@@ -171,6 +173,33 @@ class All(Selector):
 
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
         return [(case, "all") for case in cases]
+
+
+def require_chosen(chosen: object, cases: Sequence[Case]) -> Chosen:
+    """Return what `choose` returned for these cases. Raises `ResultError` unless it has each case at most once."""
+    if not isinstance(chosen, list | tuple):
+        raise ResultError(f"{type(chosen).__name__} instead of a list of cases and rules")
+    left = {id(case) for case in cases}
+    for entry in chosen:
+        if not (isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], Case)):
+            raise ResultError(f"a list with {type(entry).__name__} instead of a pair of a case and its rule")
+        case, rule = entry
+        if not isinstance(rule, str):
+            raise ResultError(f"the rule {rule!r:.40}, which is no text,")
+        if id(case) not in left:
+            raise ResultError(f"a case of {case.turn.id.agent!r} that was not given, or is in the list twice,")
+        left.remove(id(case))
+    return [(case, rule) for case, rule in chosen]
+
+
+def require_weights(weights: Iterable[float], count: int) -> list[float]:
+    """Return what `weigh` returned for this many cases. Raises `ResultError` unless all are finite and at least 0."""
+    found = [float(weight) for weight in weights]
+    if len(found) != count:
+        raise ResultError(f"{len(found)} weights for {count} cases")
+    if wrong := [weight for weight in found if not 0 <= weight < inf]:
+        raise ResultError(f"the weight {wrong[0]}, which is no finite number of at least 0,")
+    return found
 
 
 def _mix(ones: list[Case], others: list[Case], share: float, draw: random.Random) -> tuple[list[Case], list[Case]]:

@@ -31,6 +31,8 @@ class Finetuning:
     model: str
     """Hash of the base."""
     spec: TrainSpec
+    code: str = ""
+    """A hash of the code of plugins that train: objective and backend; "" for built-in ones."""
 
     @property
     def place(self) -> tuple[int, str, str]:
@@ -56,7 +58,8 @@ class Finetuning:
         options = settings.model_dump(mode="json", exclude_defaults=True, exclude=tuning)
         objective = self.learner.spec.objective
         more = [objective.model_dump(mode="json", exclude_defaults=True)] if objective != Sft() else []
-        return fingerprint([rows, options, self.seed, self.model, start, *more])
+        code = [["code", self.code]] if self.code else []
+        return fingerprint([rows, options, self.seed, self.model, start, *more, *code])
 
 
 def complete_examples(

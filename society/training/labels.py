@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from society.components.decisions.base import DecisionRule
 from society.components.faults import faults_of
-from society.components.labels.base import NO_QUORUM, Evidence, Label, LabelRule
+from society.components.labels.base import NO_QUORUM, Evidence, Label, LabelRule, require_label
 from society.components.labels.votes import ConsensusLabel
 from society.core.types import Ballot, Same, Turn
 from society.runs.records import DebateRecord, training_sameness
@@ -41,7 +41,7 @@ class Labels:
         if evidence is None:
             return Label(None, NO_DEBATE)
         with faults_of(self.rule, "find", f"on the question {record.result.item!r}"):
-            label = self.rule.find(evidence, agent)
+            label = require_label(self.rule.find(evidence, agent), self.rule)
         if label.given and label.votes is not None and not self._suffice(label.backers, label.votes):
             return replace(label, answer=None, reason=NO_QUORUM)
         return label
@@ -56,7 +56,10 @@ class Labels:
     def accept(self, answer: str | None, label: Label, record: DebateRecord) -> bool:
         """Return whether an answer in this debate is the label."""
         evidence = self.evidence(record, self.rule) if answer is not None and label.given else None
-        return answer is not None and evidence is not None and self.rule.agrees(answer, label, evidence)
+        if answer is None or evidence is None:
+            return False
+        with faults_of(self.rule, "agrees", f"on the question {record.result.item!r}"):
+            return bool(self.rule.agrees(answer, label, evidence))
 
     def is_right(self, record: DebateRecord, label: Label) -> bool:
         """Return whether a label of this debate is the true answer."""
@@ -92,8 +95,11 @@ class History:
     def evidence(self, record: DebateRecord, rule: LabelRule) -> Evidence | None:
         """Return what labels a debate: the debate itself, or that on the same question in an earlier iteration."""
         result = record.result
-        origin = rule.origin(result.iteration)
-        debate, draws = (origin, result.item, result.sample), rule.draws(origin)
+        with faults_of(rule, "origin"):
+            origin = rule.origin(result.iteration)
+        with faults_of(rule, "draws"):
+            draws = rule.draws(origin)
+        debate = (origin, result.item, result.sample)
         if (*debate, draws) not in self._known:
             source = record if origin == result.iteration else self._debates.get(debate)
             if source is None:

@@ -24,6 +24,8 @@ class Learner:
     """Agents whose turns are the training data."""
     speakers: tuple[str, ...]
     """Agents that speak with the adapter."""
+    agents: tuple[str, ...] = ()
+    """All agents of the learner."""
 
     @property
     def places(self) -> list[tuple[str, str]]:
@@ -35,6 +37,10 @@ class Learner:
         """The path of the adapter in a folder of adapters."""
         return Path(self.name) / self.agent.replace(SHARED, "shared")
 
+    def describe(self, iteration: int) -> str:
+        """Return which finetuning of an iteration is meant, as the end of a sentence."""
+        return f"for the learner {self.name!r}, agent {self.agent!r}, iteration {iteration}"
+
 
 def learners(society: Society, spec: TrainSpec) -> list[Learner]:
     """Return every adapter that an iteration trains."""
@@ -43,10 +49,10 @@ def learners(society: Society, spec: TrainSpec) -> list[Learner]:
         spoken = dict.fromkeys(a for p in society.phases if p.name in learner.phases for a in p.speakers)
         agents = agents_of(learner.agents, society.members) or tuple(spoken)
         if learner.adapter == "shared":
-            found.append(Learner(name, SHARED, learner, agents, agents))
+            found.append(Learner(name, SHARED, learner, agents, agents, agents))
         else:
             sources = {agent: agents if learner.data == "everyone" else (agent,) for agent in agents}
-            found += [Learner(name, agent, learner, sources[agent], (agent,)) for agent in agents]
+            found += [Learner(name, agent, learner, sources[agent], (agent,), agents) for agent in agents]
     return found
 
 

@@ -10,8 +10,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import ceil
 
 from society.components.selectors import Case
+from society.core.exchanges import count_replies
 from society.core.identity import derive_seed
 from society.core.types import Turn
 from society.scenario.models.training import LearnerSpec
@@ -34,6 +36,11 @@ class Row:
     def turns(self) -> tuple[Turn, ...]:
         """The turns of the row: one, or the two of a pair."""
         return (self.case.turn,) if self.against is None else (self.case.turn, self.against)
+
+    @property
+    def replies(self) -> int:
+        """The number of training rows that it gives: one for each reply."""
+        return sum(map(count_replies, self.turns))
 
     @property
     def tokens(self) -> int:
@@ -62,20 +69,27 @@ def limit_rows(learner: LearnerSpec, chosen: Sequence[Row], debates: int, seed: 
 
 
 def _limit(learner: LearnerSpec, most: int | None, rows: Sequence[Row], seed: int) -> list[Row]:
-    """Return rows of one source agent, drawn until there are `most` or their tokens are closest to the limit."""
+    """Return rows of one source agent, drawn until there are `most` or their tokens are closest to the limit.
+
+    A turn is taken with all its replies or not at all. There are never more undesired replies than desired ones.
+    """
     draw = random.Random(derive_seed(seed, "limit", rows[0].case.turn.id.agent))
     taken: list[Row] = []
-    count = tokens = 0
+    count = tokens = lead = 0
     endless = most is None and not any(row.tokens for row in rows)
+    smallest = min(row.replies for row in rows)
     for row in _draws(rows, draw, learner.repeat and not endless):
-        size = row.tokens
-        if most is not None and count + len(row.turns) > most:
+        size, replies = row.tokens, row.replies
+        if most is not None and count + smallest > most:
             break
+        if (most is not None and count + replies > most) or (not row.desired and replies > lead):
+            continue
         if learner.tokens is not None and tokens + size / 2 > learner.tokens:
             break  # without this row, the total is closer to the limit
         taken.append(row)
-        count += len(row.turns)
+        count += replies
         tokens += size
+        lead += replies if row.desired else -replies
     return taken
 
 
@@ -88,14 +102,25 @@ def _draws(rows: Sequence[Row], draw: random.Random, repeat: bool) -> Iterator[R
 
 
 def _balanced_order(rows: Sequence[Row], draw: random.Random) -> list[Row]:
-    """Return the rows in a random order in which every prefix has each rule in about its share of all rows."""
+    """Return the rows in a random order in which every prefix has each rule in about its share of all rows.
+
+    No prefix has more undesired rows than desired ones, if there are no more of them in all.
+    """
     # Row i of n rows of a rule is placed at (i + 0.5) / n of the whole order.
     placed: list[tuple[float, int, Row]] = []
-    for rule in dict.fromkeys(row.rule for row in rows):
-        own = [row for row in rows if row.rule == rule]
+    undesired: list[Row] = []
+    for rule, desired in dict.fromkeys((row.rule, row.desired) for row in rows):
+        own = [row for row in rows if (row.rule, row.desired) == (rule, desired)]
         draw.shuffle(own)
-        placed += [((i + 0.5) / len(own), len(placed) + i, row) for i, row in enumerate(own)]
-    return [row for _, _, row in sorted(placed, key=lambda entry: entry[:2])]
+        if not desired:
+            undesired += own
+        else:
+            placed += [((i + 0.5) / len(own), len(placed) + i, row) for i, row in enumerate(own)]
+    found = [row for _, _, row in sorted(placed, key=lambda entry: entry[:2])]
+    # Undesired row i of n follows the first (i + 1) / n of the desired rows.
+    for i, row in reversed([*enumerate(undesired)]):
+        found.insert(ceil((i + 1) / len(undesired) * len(placed)), row)
+    return found
 
 
 def count_tokens(turn: Turn) -> int:

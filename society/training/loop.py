@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.training import checkpoint_of
+from backends.training import Training, checkpoint_of, require_training
+from society.components.faults import faults_of
+from society.components.plugin_files import hash_code, is_built_in
 from society.core.concurrency import gather
 from society.core.errors import BackendError, InputError, TooLongError
 from society.core.identity import derive_seed
@@ -36,7 +39,6 @@ from society.training.signals import Alarm, Values, find_alarm, measure_signals
 
 if TYPE_CHECKING:
     from backends.base import Backend
-    from backends.training import Training
     from society.store import Store
 
 Debates = Callable[[Society, Sequence[Item], int, Split, range], Awaitable[list[DebateRecord]]]
@@ -188,16 +190,19 @@ class TrainingLoop:
         seed = derive_seed(self.society.scenario.seed, "train", iteration, learner.name, learner.agent)
         # The draw does not depend on which agents share an adapter, so a control gets the society's rows.
         draw = derive_seed(self.society.scenario.seed, "select", iteration, learner.name)
-        place = f"for the learner {learner.name!r}, agent {learner.agent!r}, iteration {iteration}"
         first = 0 if learner.spec.accumulate else iteration
         records = [record for number in range(first, iteration + 1) for record in self._records[number]]
         labels = self._history.labels(self.spec, self.spec.label_of(learner.spec))
-        chosen = select_examples(learner.spec, learner.sources, records, labels, draw, place)
+        others = tuple(name for name in learner.agents if name not in learner.sources)
+        chosen = select_examples(
+            learner.spec, learner.sources, records, labels, draw, learner.describe(iteration), others
+        )
         model = backend_of(self.society, learner)
         hashes = {name: backend.model_hash for name, backend in self.backends.items()}
         chosen.examples = complete_examples(self.society, hashes, model, chosen.examples)
         start = self._start(learner, hashes[model]) if self.spec.start == "previous" else None
-        return Finetuning(iteration, learner, chosen, seed, start, hashes[model], self.spec)
+        code = hash_code(learner.spec.objective, self.society.scenario.backends[model])
+        return Finetuning(iteration, learner, chosen, seed, start, hashes[model], self.spec, code)
 
     def _start(self, learner: Learner, model: str) -> Adapter | None:
         """Return the latest adapter of a learner, at first the one that the scenario gives its agents, if any."""
@@ -272,15 +277,17 @@ class TrainingLoop:
         examples, settings = finetuning.chosen.examples, self.spec.settings
         more = {"seed": finetuning.seed, "on_step": report, **spread}
         train = partial(trainer.train, examples, settings, finetuning.start, place, **more)
-        return await self.find_availability(backend).reach(train)
+        config = self.society.scenario.backends[backend]
+        named = faults_of(config, "train", learner.describe(finetuning.iteration))
+        with nullcontext() if is_built_in(type(config)) else named:
+            return require_training(await self.find_availability(backend).reach(train))
 
     def _nothing_to_learn(self, finetuning: Finetuning) -> None:
         learner, left_out = finetuning.learner, finetuning.chosen.left_out
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count) or "no turns"
-        who = f"learner {learner.name!r}, agent {learner.agent!r}, iteration {finetuning.iteration}"
         if self.spec.on_empty == "stop":
             raise InputError(
-                f"There are no training rows for {who}: {why}.",
+                f"There are no training rows {learner.describe(finetuning.iteration)}: {why}.",
                 "Debate more questions (train.questions), use another `select`, or set train.on_empty: keep.",
             )
         self._keep(finetuning, left_out)

@@ -10,12 +10,12 @@ from typing import Literal
 from society.answers import group
 from society.components.faults import faults_of
 from society.components.labels.base import Label
-from society.components.selectors import NOT_SELECTED, Case
+from society.components.selectors import NOT_SELECTED, Case, require_chosen, require_weights
 from society.core.exchanges import count_replies, replies
 from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn, TurnId
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
-from society.training.contrast import AGAINST, contrast
+from society.training.contrast import AGAINST, Chooser, contrast
 from society.training.labels import Labels
 from society.training.limits import Row, limit_rows
 
@@ -38,11 +38,13 @@ def select_examples(
     labels: Labels,
     seed: int,
     place: str = "",
+    others: Sequence[str] = (),
 ) -> TrainingSet:
     """Return the training rows from these agents' turns in these debates, which may be of several iterations.
 
     The rows of each source agent are drawn with a seed of their own. So a learner of all agents gets the same rows as
-    the agents' own learners. `place` names the training in errors.
+    the agents' own learners. `place` names the training in errors. `others` are further agents of the learner: turns
+    that are selected for them are no undesired replies.
     """
     found = TrainingSet()
     rows: list[Row] = []
@@ -50,8 +52,15 @@ def select_examples(
     debates = 0
     for part in _by_iteration(records):
         cases = _list_cases(learner, agents, part, labels, found.left_out)
-        chosen = _choose(learner, cases, seed, place, found)
-        rows += contrast(learner.objective, chosen, cases, seed, found.left_out, place)
+        taken = _choose(learner, cases, seed, place, found.left_out)
+        chosen = [row for row in taken if row.weight > 0]
+        found.left_out[NO_WEIGHT] += len(taken) - len(chosen)
+        desired = {row.case.turn.id for row in taken}
+        if learner.objective.contrast == "pair" and others:
+            theirs = _list_cases(learner, others, part, labels, Counter())
+            desired |= {row.case.turn.id for row in _choose(learner, theirs, seed, place, Counter())}
+        chooser = Chooser(learner.objective, desired, labels.same, seed, place)
+        rows += contrast(chooser, chosen, cases, found.left_out)
         able |= {case.turn.id for case in cases}
         debates = len(part)
     limited = limit_rows(learner, rows, debates, seed)
@@ -92,21 +101,19 @@ def _list_cases(
     return cases
 
 
-def _choose(learner: LearnerSpec, cases: Sequence[Case], seed: int, place: str, found: TrainingSet) -> list[Row]:
-    """Return the rows that all selectors of a learner choose, with their rules and weights."""
+def _choose(learner: LearnerSpec, cases: Sequence[Case], seed: int, place: str, left_out: Counter[str]) -> list[Row]:
+    """Return the rows that all selectors of a learner choose, with their rules and weights, of which some may be 0."""
     rows = [Row(case) for case in cases]
     for selector in learner.selectors:
         known = {id(row.case): row for row in rows}
         given = [row.case for row in rows]
         with faults_of(selector, "choose", place):
-            chosen = selector.choose(given, seed)
-            found.left_out += selector.explain(given, seed)
+            chosen = require_chosen(selector.choose(given, seed), given)
+            left_out += selector.explain(given, seed)
         with faults_of(selector, "weigh", place):
-            weights = selector.weigh([case for case, _ in chosen], seed)
+            weights = require_weights(selector.weigh([case for case, _ in chosen], seed), len(chosen))
             rows = [known[id(case)].chosen(rule, weight) for (case, rule), weight in zip(chosen, weights, strict=True)]
-    kept = [row for row in rows if row.weight > 0]
-    found.left_out[NO_WEIGHT] += len(rows) - len(kept)
-    return kept
+    return rows
 
 
 def _make_examples(rows: Sequence[Row]) -> list[Example]:

@@ -48,7 +48,7 @@ class GuesserBackend(Backend):
             raise TooLongError("All examples are longer than max_length.", "Raise max_length.")
         plain = f"[{', '.join(f'({show(e.messages)}, {e.source!r}, {e.rule!r})' for e in examples)}]"
         name = hashlib.sha256(plain.encode()).hexdigest()
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         rows = [[e.messages[-1].content, e.weight, e.source.iteration] for e in examples]
         (folder / "adapter").write_text(json.dumps({"name": name, "rows": rows}))
         return Training(Adapter(name, str(folder), self.model_hash), (0.5,), 10, len(examples))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backends.objectives import Dpo, Kto
 from society.components.decisions.base import DecisionRule, vote_of
 from society.components.decisions.counting import Majority
 from society.components.labels.base import Evidence, Label, LabelRule
 from society.components.labels.truth import Gold, ToolLabel
 from society.components.labels.votes import ConsensusLabel
-from society.components.selectors import Agrees, All, Case, Critic, Selector, Success
-from society.core.types import Ballot, ChatMessage, Decision, ToolCall, Turn, TurnId, Usage
+from society.components.selectors import Agrees, All, Case, Chosen, Critic, Selector, Success
+from society.core.types import Ballot, ChatMessage, Decision, GenerateOutput, ToolCall, Turn, TurnId, Usage
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
 from society.store.rows import ResultRow
@@ -339,3 +342,89 @@ def test_a_tool_labels_answers_that_it_gave() -> None:
     assert find(ToolLabel(), said) == Label("4", "", 2, 0, 2)
     assert find(ToolLabel(tools=("search",)), said).reason == "no answer that a tool gave"
     assert find(ToolLabel(), [*said, called("e", "7", "7")]) == Label("4", "", 2, 1, 3)
+
+
+# Objectives over pairs and single replies
+
+
+def opposed(number: int, answers: dict[str, str], decision: str) -> DebateRecord:
+    """Return a debate of one round with these answers to one prompt."""
+    chat = (ChatMessage("user", f"{number}?"),)
+    turns = tuple(
+        Turn(TurnId(0, f"q{number}", "propose", 1, a), "", chat, f"I say {x}.", x) for a, x in answers.items()
+    )
+    result = ResultRow(0, f"q{number}", 0, "training", f"{number}?", "4", Decision(decision, 1.0), True, {"4": True})
+    return DebateRecord(result, turns)
+
+
+@pytest.mark.parametrize("selector", [Agrees(), Success(), All()])
+def test_own_adapters_together_get_the_pairs_of_a_shared_one(selector: Selector) -> None:
+    """A turn that is selected for another agent is no undesired reply, and both replies of a pair differ."""
+    debates = [
+        opposed(1, {"a": "4", "b": "5", "c": "5"}, "4"),
+        opposed(2, {"a": "5", "b": "5", "c": "6"}, "5"),
+    ]
+    learner = LearnerSpec(phases=("propose",), turn="first", select=selector, objective=Dpo())
+    own = [select_examples(learner, (agent,), debates, ALWAYS, 0, others=tuple({*"abc"} - {agent})) for agent in "abc"]
+    shared = select_examples(learner, ("a", "b", "c"), debates, ALWAYS, 0)
+    assert [e.source for one in own for e in one.examples if e.desired] == [
+        e.source for agent in "abc" for e in shared.examples if e.desired and e.source.agent == agent
+    ]
+    assert Counter(e.source for one in own for e in one.examples) == Counter(e.source for e in shared.examples)
+    assert bool(shared.examples) == isinstance(selector, Agrees)
+
+
+def test_both_replies_of_a_pair_have_different_answers() -> None:
+    """The selected reply has not the label, and another one has its answer."""
+    more = opposed(1, {"a": "5", "b": "5", "c": "6"}, "4")
+    learner = LearnerSpec(phases=("propose",), turn="first", select=All(), objective=Dpo())
+    for seed in range(9):
+        [good, bad] = select_examples(learner, ("a",), [more], ALWAYS, seed).examples
+        assert (good.source.agent, bad.source.agent) == ("a", "c")
+
+
+def test_a_limit_counts_each_reply_of_a_turn() -> None:
+    """A turn with a call of a tool gives two rows, and is taken whole or not at all."""
+    call = ToolCall("calculator", "2+2", "4", "ok", reply=GenerateOutput("Let me see.", "stop", Usage()))
+
+    def limited(limit: int, calls: int) -> list[int]:
+        debates = [spoken("a", i, "4", 20) for i in range(9)]
+        debates = [
+            DebateRecord(d.result, (d.turns[0], replace(d.turns[1], calls=(call,))) if i < calls else d.turns)
+            for i, d in enumerate(debates)
+        ]
+        learner = LearnerSpec(phases=("debate",), select=All(), rows=limit)
+        return [e.part for e in select_examples(learner, ("a",), debates, ALWAYS, 0).examples]
+
+    for calls in range(10):
+        parts = limited(5, calls)
+        assert len(parts) == (4 if calls == 9 else 5)
+        assert parts.count(1) <= parts.count(0)
+    assert limited(1, 9) == []
+    assert limited(1, 8) == [0]
+
+
+@given(st.integers(1, 12), st.integers(0, 5), st.booleans())
+def test_undesired_replies_within_a_limit_are_no_more_than_desired_ones(limit: int, seed: int, repeat: bool) -> None:
+    debates = [opposed(i, {"a": "4" if i % 2 else "5", "b": "4"}, "4") for i in range(10)]
+    learner = LearnerSpec(phases=("propose",), turn="first", objective=Kto(), rows=limit, repeat=repeat)
+    found = select_examples(learner, ("a", "b"), debates, ALWAYS, seed)
+    for agent in "ab":
+        desired = [e.desired for e in found.examples if e.source.agent == agent]
+        assert len(desired) == (limit if repeat else min(limit, 10))
+        assert desired.count(False) == (len(desired) // 2 if agent == "a" else 0)
+
+
+def test_a_turn_that_is_selected_with_weight_0_is_counted_once() -> None:
+    class Zero(Selector):
+        def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
+            return [(case, "zero") for case in cases]
+
+        def weigh(self, cases: Sequence[Case], seed: int) -> list[float]:
+            return [float(case.agrees) for case in cases]
+
+    debates = [opposed(i, {"a": "4" if i % 2 else "5"}, "4") for i in range(10)]
+    spec = LearnerSpec(phases=("propose",), turn="first", objective=Kto())
+    found = select_examples(spec.model_copy(update={"select": Zero()}), ("a",), debates, ALWAYS, 0)
+    assert len(found.examples) == 5
+    assert found.left_out == {"weight 0": 5}

@@ -10,6 +10,7 @@ from typing import ClassVar
 from society.answers import choose_spelling, group
 from society.components.facts import LabelFacts, Reasons
 from society.core.component import Component
+from society.core.results import ResultError
 from society.core.types import Decision, Same, Turn
 
 
@@ -101,6 +102,25 @@ class LabelRule(Component, ABC):
     def personal(self) -> bool:
         """True if agents may have different labels in one debate."""
         return False
+
+
+def require_label(label: object, rule: LabelRule) -> Label:
+    """Return what `find` of a rule returned. Raises `ResultError` if it is no `Label`, or has a field of another type.
+
+    A label without an answer needs a reason, unless the rule compares answers by itself.
+    """
+    if not isinstance(label, Label):
+        raise ResultError(f"{type(label).__name__} instead of Label")
+    if not (label.answer is None or isinstance(label.answer, str)):
+        raise ResultError(f"a Label with the answer {label.answer!r:.40}, which is neither text nor None,")
+    if not isinstance(label.reason, str):
+        raise ResultError(f"a Label with the reason {label.reason!r:.40}, which is no text,")
+    if label.answer is None and not label.reason and type(rule).agrees is LabelRule.agrees:
+        raise ResultError("a Label with neither an answer nor a reason why there is none")
+    numbers = (label.backers, label.rivals, 0 if label.votes is None else label.votes)
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ResultError(f"a Label with the counts {numbers!r:.60}, which are no numbers of votes,")
+    return label
 
 
 def count_answers(answers: Sequence[str | None], same: Same) -> Label:

@@ -43,7 +43,8 @@ class LearnerSpec(Component):
     """Number of adapters: one per agent, or one that all agents share. A shared adapter trains on the rows of all."""
     rows: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
     """Maximum number of rows per source agent and iteration. A value below 1 is a share of the training debates. If
-    there are more rows, a random sample is used."""
+    there are more rows, a random sample is used. Each reply of a turn with calls of tools is a row; a turn is taken
+    with all its replies or not at all."""
     tokens: int | None = Field(None, ge=1)
     """Number of tokens per source agent and iteration, prompts and replies included. Rows are drawn at random until
     their total is as close to it as possible."""
