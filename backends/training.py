@@ -10,8 +10,8 @@ require_training  a check of what the trainer of a plugin returned
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -25,6 +25,10 @@ from society.core.types import Adapter
 OnStep = Callable[[int, int, float, int], None]
 """Callback with (step from 1, total steps, mean loss per learned token, tokens trained on so far)."""
 
+TOO_LONG = "too long"
+PARTNER_TOO_LONG = "the other reply of its pair is too long"
+UNBALANCED = "more undesired than desired rows"
+"""Reasons why examples are omitted."""
 LOGITS = 1 << 27
 """Maximum number of logits that the loss computes at a time. In float32 these are half a gigabyte."""
 
@@ -141,6 +145,8 @@ class Training:
     """Number of distinct examples trained on."""
     dropped: int = 0
     """Number of examples omitted because of their length."""
+    omitted: Mapping[int, str] = field(default_factory=dict)
+    """Reasons of the omitted examples, those of their length included, by the number of an example from 0."""
     cut: int = 0
     """Number of examples with a shortened context."""
     retokenized: int = 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
 
 from backends.hf.chat import Chat
-from backends.training import TrainSettings
+from backends.training import PARTNER_TOO_LONG, TOO_LONG, UNBALANCED, TrainSettings
 from society.core.errors import InputError, TooLongError
 from society.core.types import Example
 
@@ -18,7 +20,8 @@ class Rows:
     """Examples as tokens. The tokens of a row from its `start` are learned: the drawn reply, or its text alone."""
 
     rows: list[tuple[list[int], int]]
-    dropped: int = 0
+    omitted: Mapping[int, str] = field(default_factory=dict)
+    """Reasons why examples are omitted, by their numbers."""
     cut: int = 0
     retokenized: int = 0
     """Number of rows whose reply is tokenized from its text, as the drawn tokens are unknown."""
@@ -26,6 +29,11 @@ class Rows:
     """Weight of each row in the loss. Empty if all are 1."""
     desired: tuple[bool, ...] = ()
     """For an objective over replies: whether each row's reply is to be preferred."""
+
+    @property
+    def dropped(self) -> int:
+        """Number of examples that are omitted because of their length."""
+        return sum(reason != UNBALANCED for reason in self.omitted.values())
 
     @property
     def tokens(self) -> int:
@@ -36,8 +44,9 @@ class Rows:
 def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings, width: int = 1) -> Rows:
     """Return the examples as tokens: prompts as in inference, and drawn replies if their tokens are known.
 
-    Of `width` consecutive examples that belong together, all are dropped if one is too long. Raises `TooLongError`
-    if no example remains, and `InputError` without examples or for an empty reply.
+    Of `width` consecutive examples that belong together, all are omitted if one is too long. If too long ones are
+    omitted, no agent keeps more undesired replies than desired ones, and weights are scaled to the mean 1 again. Raises
+    `TooLongError` if no example remains, and `InputError` without examples or for an empty reply.
     """
     if not examples:
         raise InputError("There are no examples to train on.", "Use another `select`, or set train.on_empty: keep.")
@@ -45,9 +54,8 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings, wid
     if any(start == len(ids) for ids, start in whole):
         raise InputError("An example's reply has no tokens to learn.", "Leave out examples with an empty reply.")
     fitting = [fit(ids, start, settings) for ids, start in whole]
-    for start in range(0, len(fitting), width):
-        if None in fitting[start : start + width]:
-            fitting[start : start + width] = [None] * width
+    omitted = _omit([row is not None for row in fitting], examples, width)
+    fitting = [None if i in omitted else row for i, row in enumerate(fitting)]
     rows = [row for row in fitting if row is not None]
     if not rows:
         shortest = min(len(ids) for ids, _ in whole)
@@ -59,15 +67,36 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings, wid
     cut = sum(new is not None and new[0] != old[0] for new, old in zip(fitting, whole, strict=True))
     guessed = sum(row is not None and e.tokens is None for row, e in zip(fitting, examples, strict=True))
     kept = [example for example, row in zip(examples, fitting, strict=True) if row is not None]
-    weights = tuple(example.weight for example in kept)
+    scale = fmean(example.weight for example in kept) if omitted else 1.0
+    weights = tuple(example.weight / scale for example in kept)
     return Rows(
         rows,
-        dropped=len(whole) - len(rows),
+        omitted=omitted,
         cut=cut,
         retokenized=guessed,
         weights=weights if any(weight != 1 for weight in weights) else (),
         desired=tuple(example.desired for example in kept),
     )
+
+
+def _omit(fits: Sequence[bool], examples: Sequence[Example], width: int) -> dict[int, str]:
+    """Return the reasons of the omitted examples by number: too long ones, and what cannot be learned without them."""
+    omitted: dict[int, str] = {}
+    for i, fit in enumerate(fits):
+        group = range(i - i % width, min(i - i % width + width, len(fits)))
+        if not fit:
+            omitted[i] = TOO_LONG
+        elif not all(fits[j] for j in group):
+            omitted[i] = PARTNER_TOO_LONG
+    if not omitted or width > 1:
+        return omitted
+    lead = Counter(e.source.agent for i, e in enumerate(examples) if e.desired and i not in omitted)
+    for i, example in enumerate(examples):
+        if not example.desired and i not in omitted:
+            lead[example.source.agent] -= 1
+            if lead[example.source.agent] < 0:
+                omitted[i] = UNBALANCED
+    return omitted
 
 
 def row_of(chat: Chat, example: Example) -> tuple[list[int], int]:

@@ -83,6 +83,7 @@ def train(
         tokens=rows.tokens * job.settings.epochs,
         examples=len(rows.rows),
         dropped=rows.dropped,
+        omitted=rows.omitted,
         cut=rows.cut,
         retokenized=rows.retokenized,
         seconds=job.watch.seconds,

@@ -92,7 +92,8 @@ class Rows:
         from society.training.export import training_examples
 
         found = training_examples(self.run)
-        return Counter((a.iteration, a.learner, a.agent) for a, _, example in found if example.tokens is None)
+        guessed = (adapter for adapter, row, example in found if example.tokens is None and not row.left_out)
+        return Counter((adapter.iteration, adapter.learner, adapter.agent) for adapter in guessed)
 
     def _row(self, number: int) -> None:
         from society.training.export import training_examples
@@ -105,14 +106,18 @@ class Rows:
             )
         if number > len(rows):
             raise InputError(f"There is no training row {number}.", f"Give a number from 1 to {len(rows)}.")
-        adapter, _, example = rows[number - 1]
+        adapter, row, example = rows[number - 1]
         turn = next(turn for turn in self.run.turns() if turn.id == example.source)
         for label, text in _origin(adapter, example, turn):
             self.console.print(f"{label:<9}{text}", soft_wrap=True)
+        if row.left_out:
+            self.console.print(f"{'trained':<9}no: {row.left_out}", soft_wrap=True)
         pieces = self._tokens(adapter, example)
         if pieces is not None:
+            pieces = [(piece, is_trained and not row.left_out) for piece, is_trained in pieces]
             trained = sum(is_trained for _, is_trained in pieces)
-            self.console.print(f"{'tokens':<9}{len(pieces)}, of which {trained} are trained\n" if trained else _NOTHING)
+            nothing = "No token was trained.\n" if row.left_out else _NOTHING
+            self.console.print(f"{'tokens':<9}{len(pieces)}, of which {trained} are trained\n" if trained else nothing)
         self.console.print(self._text(show_chat(example) if pieces is None else pieces), soft_wrap=True)
 
     def _tokens(self, adapter: AdapterRow, example: Example) -> list[tuple[str, bool]] | None:

@@ -154,7 +154,7 @@ def _classes(known: Classes) -> list[type[Component]]:
 def _hash_package(package: str) -> str:
     """Return a hash of all Python files of an imported package or module; "" without a file."""
     module = sys.modules[package]
-    single = [Path(module.__file__)] if getattr(module, "__file__", None) else []
+    single = [Path(module.__file__)] if module.__file__ else []
     folders = [Path(folder) for folder in getattr(module, "__path__", ())]
     files = sorted(path for folder in folders for path in folder.rglob("*.py")) or single
     return fingerprint([hash_file(path) for path in files if path.is_file()])

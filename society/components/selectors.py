@@ -70,6 +70,8 @@ class Selector(Component, ABC):
     """Whether the rule takes only turns that follow an earlier turn of the same agent."""
     reads_votes: ClassVar[bool] = False
     """Whether the rule uses the votes behind the label."""
+    takes_all: ClassVar[bool] = False
+    """Whether the rule takes every turn of a debate with a label."""
 
     @abstractmethod
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
@@ -169,6 +171,7 @@ class Success(Selector):
 class All(Selector):
     """All turns of a debate that has a label."""
 
+    takes_all: ClassVar[bool] = True
     kind: Literal["all"] = "all"
 
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:

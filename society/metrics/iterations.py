@@ -127,7 +127,7 @@ def score_iterations(
     for number in sorted(judged | learned):
         labelling = (learned if training else judged).get(number, [])
         trained = [row for row in adapters if row.iteration == number]
-        rows = [row for row in examples if row.iteration == number]
+        rows = [row for row in examples if row.iteration == number and not row.left_out]
         evaluated = judged.get(number, [])
         scores.append(_score(society, history, number, evaluated, labelling, bool(training), trained, rows, right))
     return _with_signals(society, history, scores, learned) if training else scores

@@ -113,8 +113,8 @@ class Overview:
             *_lost_rows(s, self.several),
             *_cost_rows(s, seconds, resumed, bool(self.iterations)),
         ]
-        if len(self.summaries) > 1 and s.after.n:
-            rows += [(self._name_finetunings(i), str(summary.after)) for i, summary in self.summaries.items()]
+        if len(self._evaluated) > 1 and s.after.n:
+            rows += [(self._name_finetunings(i), str(summary.after)) for i, summary in self._evaluated.items()]
         if self.guarded:
             at, kept = self.guarded
             rows.append(("guard", f"ended the training in iteration {at}; the weights of iteration {kept} stayed"))
@@ -132,8 +132,18 @@ class Overview:
 
     def _name_finetunings(self, iteration: int) -> str:
         """Return the label of an evaluated iteration. After the guard ended the training, nothing was finetuned."""
-        ended = self.guarded is not None and iteration > self.guarded[0]
-        return "after the guard" if ended else f"after {count(iteration, 'finetuning')}"
+        if self.guarded is not None and iteration > self.guarded[0]:
+            return "after the guard"
+        rows = sum(sum(score.examples.values()) for score in self.iterations if score.iteration < iteration)
+        if iteration and not rows:
+            return f"after {count(iteration, 'iteration')} without rows"
+        return f"after {count(iteration, 'finetuning')}"
+
+    @property
+    def _evaluated(self) -> dict[int, Summary]:
+        """The summaries by iteration, with one of those after the guard ended the training: the society is the same."""
+        last, ended = max(self.summaries, default=0), self.guarded[0] if self.guarded else None
+        return {i: s for i, s in self.summaries.items() if ended is None or i <= ended or i == last}
 
     def _unfinished_rows(self) -> Rows:
         """Return how to finish a run that no process works on."""
@@ -159,9 +169,9 @@ class Overview:
     def plain(self, seconds: float, resumed: bool) -> dict[str, Any]:
         """Return the last iteration's summary as JSON data. A finetuning adds accuracy and cost by iteration."""
         data = (to_plain(self.last) or {}) | {"run": str(self.folder), "seconds": round(seconds, 3), "resumed": resumed}
-        if len(self.summaries) > 1:
-            data["iterations"] = [to_plain(summary.after) for summary in self.summaries.values()]
-            data["evaluated"] = list(self.summaries)
+        if len(self._evaluated) > 1:
+            data["iterations"] = [to_plain(summary.after) for summary in self._evaluated.values()]
+            data["evaluated"] = list(self._evaluated)
         if self.session is not None:
             unfinished = f"{self.unfinished} finished" if self.unfinished else ""
             data |= {"state": self.session.state.value, "reason": self.session.reason, "unfinished": unfinished}

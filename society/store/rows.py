@@ -105,7 +105,8 @@ class ExampleRow:
     """The origin of one training row: the turn whose text is learned, and the selection rule that took it.
 
     `weight` is its weight in the loss; the mean over the rows of a finetuning is 1. `part` counts the replies of a turn
-    with calls of tools from 0. A row that is not `desired` is a reply to make less likely.
+    with calls of tools from 0. A row that is not `desired` is a reply to make less likely. `left_out` is the reason why
+    the trainer omitted the row, such as "too long"; it is empty for rows that were trained on.
     """
 
     iteration: int
@@ -117,6 +118,7 @@ class ExampleRow:
     weight: Annotated[float, Interval(ge=0, le=1e12)] = 1.0
     part: int = 0
     desired: bool = True
+    left_out: str = ""
 
 
 _CALLS: TypeAdapter[tuple[ToolCall, ...]] = TypeAdapter(tuple[ToolCall, ...])

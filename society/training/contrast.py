@@ -10,6 +10,7 @@ from itertools import accumulate
 from statistics import fmean
 
 from backends.objectives import Objective
+from backends.training import UNBALANCED
 from society.components.faults import faults_of
 from society.components.selectors import NOT_SELECTED, Case
 from society.core.exchanges import count_replies
@@ -20,7 +21,6 @@ from society.training.limits import Row
 AGAINST = "against"
 """Rule of rows with an undesired reply."""
 NO_OPPOSITE = "no turn with another answer to compare with"
-UNBALANCED = "more undesired than desired rows"
 SEVERAL = "calls tools, so it has no single prompt"
 """Reasons why turns are left out."""
 

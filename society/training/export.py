@@ -30,7 +30,7 @@ from society.runs.run import Run
 from society.scenario.expand import Society, expand
 from society.scenario.models.scenario import Scenario
 from society.scenario.write import to_yaml
-from society.store.rows import AdapterRow
+from society.store.rows import AdapterRow, ExampleRow
 from society.training.finetuning import complete_examples
 from society.training.learners import Learner, backend_of, learners
 from society.training.selection import after_prompt, make_example
@@ -206,8 +206,11 @@ class TrainingExport:
         self.written.append(path)
 
 
-def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
-    """Yield every training row as it was trained on, rebuilt from the turns, with its adapter and its number."""
+def training_examples(run: Run) -> Iterator[tuple[AdapterRow, ExampleRow, Example]]:
+    """Yield every training row as it was trained on, rebuilt from the turns, with its adapter and its origin.
+
+    Rows that the trainer omitted are among them (see `ExampleRow.left_out`).
+    """
     society, models = expand(run.scenario), read_json(run.meta(), "models")
     spec = society.scenario.train
     backends = {(one.name, one.agent): backend_of(society, one) for one in (learners(society, spec) if spec else [])}
@@ -223,7 +226,7 @@ def training_examples(run: Run) -> Iterator[tuple[AdapterRow, int, Example]]:
         elif row.learner in paired and desired is not None:  # it follows the desired reply of its pair
             example = after_prompt(example, desired)
         [example] = complete_examples(society, models, backends[row.learner, row.agent], [example])
-        yield adapter, row.number, example
+        yield adapter, row, example
 
 
 def training_rows(run: Run) -> Iterator[dict[str, Any]]:
@@ -231,14 +234,16 @@ def training_rows(run: Run) -> Iterator[dict[str, Any]]:
 
     `messages` ends with the learned assistant message, without the `thought` before it. `tokens` are the drawn token
     ids of both, or None if they were tokenized; the first `thought_tokens` are those of the thought, which is learned
-    if `learn_thought`.
+    if `learn_thought`. `trained` is False for a row that the trainer omitted, for the reason `left_out`.
     """
-    for adapter, number, example in training_examples(run):
+    for adapter, row, example in training_examples(run):
         yield {
             "iteration": adapter.iteration,
             "learner": adapter.learner,
             "agent": adapter.agent,
-            "number": number,
+            "number": row.number,
+            "trained": not row.left_out and adapter.hash is not None,
+            "left_out": row.left_out,
             "rule": example.rule,
             "weight": example.weight,
             "desired": example.desired,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from backends.objectives import Sft
@@ -60,6 +61,21 @@ class Finetuning:
         more = [objective.model_dump(mode="json", exclude_defaults=True)] if objective != Sft() else []
         code = [["code", self.code]] if self.code else []
         return fingerprint([rows, options, self.seed, self.model, start, *more, *code])
+
+
+def mark_omitted(rows: Sequence[ExampleRow], omitted: Mapping[int, str]) -> list[ExampleRow]:
+    """Return the rows with the reasons of those that the trainer omitted, by number.
+
+    The weights of the others then have the mean 1.
+    """
+    if not omitted:
+        return [*rows]
+    kept = [row.weight for row in rows if row.number not in omitted]
+    scale = fmean(kept) if kept else 1.0
+    return [
+        replace(row, left_out=omitted[row.number]) if row.number in omitted else replace(row, weight=row.weight / scale)
+        for row in rows
+    ]
 
 
 def complete_examples(

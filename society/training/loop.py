@@ -8,6 +8,7 @@ speak with these adapters.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.training import Training, checkpoint_of, require_training
+from backends.training import TOO_LONG, UNBALANCED, Training, checkpoint_of, require_training
 from society.components.faults import faults_of
 from society.components.plugin_files import hash_code, is_built_in
 from society.core.concurrency import gather
@@ -30,7 +31,7 @@ from society.scenario.questions import Items
 from society.simulation.outages import Availability
 from society.store.rows import AdapterRow, Split
 from society.training.alone import alone
-from society.training.finetuning import Finetuning, complete_examples
+from society.training.finetuning import Finetuning, complete_examples, mark_omitted
 from society.training.labels import History, open_history
 from society.training.learners import Learner, backend_of, check_layers, given_adapter, learners
 from society.training.prune import pruned_error
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
 
 Debates = Callable[[Society, Sequence[Item], int, Split, range], Awaitable[list[DebateRecord]]]
 """Debates items with a society in an iteration, for the split "evaluation" or "training", in these samples."""
-TOO_LONG = "too long"
-"""Reason why the trainer leaves rows out."""
+EMPTY: Mapping[int, str] = {}
 OnStep = Callable[[str, str, int, int, float], None]
 """Called after an optimizer step with learner, agent, step, total steps and loss."""
 
@@ -178,11 +178,12 @@ class TrainingLoop:
                 self._note_adapter(finetuning.learner, adapter)
             else:
                 return False
-        too_long = {TOO_LONG: row.left_out[TOO_LONG]} if TOO_LONG in row.left_out else {}
-        now = replace(row, left_out={**finetuning.chosen.left_out, **too_long})
-        sources = self.store.examples("iteration=? AND learner=? AND agent=?", finetuning.place)
-        if now != row or sources != finetuning.sources:
-            self.store.add_training(now, finetuning.sources)
+        stored = self.store.examples("iteration=? AND learner=? AND agent=?", finetuning.place)
+        omitted = {source.number: source.left_out for source in stored if source.left_out}
+        sources = mark_omitted(finetuning.sources, omitted)
+        now = replace(row, left_out=_count(finetuning.chosen.left_out, row.left_out.get(TOO_LONG), omitted))
+        if now != row or stored != sources:
+            self.store.add_training(now, sources)
         return True
 
     def _prepare(self, learner: Learner, iteration: int) -> Finetuning:
@@ -240,22 +241,22 @@ class TrainingLoop:
         except TooLongError:
             if self.spec.on_empty == "stop":
                 raise
-            self._keep(finetuning, {**chosen.left_out, TOO_LONG: len(chosen.examples)})
+            omitted = dict.fromkeys(range(len(chosen.examples)), TOO_LONG)
+            self._keep(finetuning, {**chosen.left_out, TOO_LONG: len(omitted)}, omitted)
             return
-        left_out = {**chosen.left_out, TOO_LONG: trained.dropped}
         row = AdapterRow(
             *finetuning.place,
             hash=trained.adapter.hash,
             path=str(place),
             base=trained.adapter.base,
             examples=trained.examples,
-            left_out=left_out,
+            left_out=_count(chosen.left_out, trained.dropped, trained.omitted),
             losses=trained.losses,
             tokens=trained.tokens,
             seconds=trained.seconds,
             trained_on=finetuning.trained_on,
         )
-        self.store.add_training(row, finetuning.sources)
+        self.store.add_training(row, mark_omitted(finetuning.sources, trained.omitted))
         shutil.rmtree(checkpoint_of(self.folder / place), ignore_errors=True)
         await self._use_adapter(learner, replace(trained.adapter, path=str(self.folder / place)))
 
@@ -292,10 +293,17 @@ class TrainingLoop:
             )
         self._keep(finetuning, left_out)
 
-    def _keep(self, finetuning: Finetuning, left_out: Mapping[str, int]) -> None:
+    def _keep(self, finetuning: Finetuning, left_out: Mapping[str, int], omitted: Mapping[int, str] = EMPTY) -> None:
         """Store that a learner keeps its weights, as no row can be learned."""
         row = AdapterRow(*finetuning.place, None, "", "", 0, left_out, (), 0, 0.0, finetuning.trained_on)
-        self.store.add_training(row, finetuning.sources)
+        self.store.add_training(row, mark_omitted(finetuning.sources, omitted))
+
+
+def _count(left_out: Mapping[str, int], too_long: int | None, omitted: Mapping[int, str]) -> dict[str, int]:
+    """Return the numbers of turns left out by reason, with those of rows that the trainer omitted."""
+    found = Counter(left_out)
+    found[UNBALANCED] += sum(reason == UNBALANCED for reason in omitted.values())
+    return {**+found, **({} if too_long is None else {TOO_LONG: too_long})}
 
 
 def with_adapters(society: Society, paths: Mapping[tuple[str, str], str]) -> Society:

@@ -72,6 +72,11 @@ def only(**fields: Any) -> Change:
     return put("phases", [{"name": "three", **fields}])
 
 
+def pairs(**learner: Any) -> dict[str, Any]:
+    """Return a training with pairs."""
+    return {"learners": {"l": {"phases": ["one"], "objective": "dpo", **learner}}}
+
+
 def case(path: str, says: str, *changes: Change) -> tuple[str, list[Change], str]:
     """Return a case: after these changes of the base, the warning at `path` contains `says`."""
     return path, list(changes), says
@@ -535,6 +540,24 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case(
         "train.majority", "the label is the true answer", HF, put("train", {**TRAIN, "label": "gold", "majority": 0.6})
     ),
+    case(
+        "train.learners.l.select",
+        "no corrections",
+        HF,
+        put("train", {"learners": {"l": {"phases": ["one", "two"], "select": "critic", "turn": "first"}}}),
+    ),
+    case(
+        "train.learners.l.turn",
+        "takes first answers as rows that stayed right",
+        HF,
+        put("train", {"learners": {"l": {"phases": ["one", "two"], "select": "critic", "turn": "every"}}}),
+    ),
+    case("train.learners.l.rows", "a pair counts as two", HF, put("train", pairs(rows=1))),
+    case("train.learners.l.rows", "a pair counts as two", HF, put("train", {**pairs(rows=0.25), "questions": 4})),
+    case("train.learners.l.select", "finds no pairs", HF, put("train", pairs(select="all"))),
+    case("train.learners.l.select", "few pairs", HF, put("samples", 2), put("train", pairs(select="all"))),
+    case("train.learners.l.select", "few pairs", HF, put("train", pairs(select="all", agents=["a-1"]))),
+    case("train.learners.l.select", "no undesired replies:", HF, put("train", pairs(select=["all"], objective="kto"))),
     case("train.questions", "`limit` of", HF, put("train", {**TRAIN, "questions": 9, "task": {"kind": "capitals"}})),
     case(
         "train.learners.l.data",
@@ -572,6 +595,8 @@ ERRORS = (
     "no message passes",
     "no candidates",
     "no voter speaks in the last phase",
+    "a pair counts as two",
+    "finds no pairs",
 )
 
 

@@ -19,6 +19,11 @@ PAPER = Path(__file__).parents[2] / "scenarios" / "paper"
         (["train.quorum=4"], "train.quorum: no decision can be a label: there are 3 voters"),
         (["agents.agent.count=1"], "train.quorum: no decision can be a label: there is one voter"),
         (["decision={kind: judge, agent: agent-1}"], "lower `train.quorum`, or set `train.label: gold`"),
+        (["train.label={kind: vote, leave_one_out: true}", "train.quorum=3"], "at most 2 votes of other agents"),
+        (
+            ["train.label={kind: vote, leave_one_out: true}", "agents.agent.count=2"],
+            "lower `train.quorum` to 1",
+        ),
         (["decision=distribution"], "train.label: no decision can be a label: `distribution` gives no single answer"),
         (["train.learners.critic.rows=null"], "`repeat` needs `rows` or `tokens`"),
     ],
@@ -34,6 +39,9 @@ def test_what_can_never_be_reached_is_an_error(changes: list[str], says: str) ->
     [
         ["decision.quorum=3", "train.quorum=3"],
         ["agents.agent.count=1", "train.quorum=1"],
+        ["train.label={kind: vote, leave_one_out: true}", "train.quorum=2"],
+        ["train.label={kind: vote, leave_one_out: true, over: all}", "train.quorum=4"],
+        ["train.label={kind: vote, leave_one_out: true, samples: 1}", "train.quorum=4"],
         ["agents.agent.count=1", "train.label=gold"],
         ["train.learners.critic.rows=10"],
         ["train.learners.critic.rows=null", "train.learners.critic.tokens=100"],

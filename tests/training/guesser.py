@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from backends.base import Backend, BackendConfig
-from backends.training import Training
+from backends.training import TOO_LONG, Training
 from society.core.errors import TooLongError
 from society.core.types import Adapter, GenerateOutput, Usage
 
@@ -44,14 +44,23 @@ class GuesserBackend(Backend):
         pass
 
     async def train(self, examples, settings, start, folder, *, seed, on_step=None, **more):
-        if settings.max_length < 9:
+        texts = [e.messages[-1].content for e in examples]
+        omitted = {i: TOO_LONG for i, text in enumerate(texts) if len(text) > settings.max_length}
+        if len(omitted) == len(examples):
             raise TooLongError("All examples are longer than max_length.", "Raise max_length.")
         plain = f"[{', '.join(f'({show(e.messages)}, {e.source!r}, {e.rule!r})' for e in examples)}]"
         name = hashlib.sha256(plain.encode()).hexdigest()
         folder.mkdir(exist_ok=True)
         rows = [[e.messages[-1].content, e.weight, e.source.iteration] for e in examples]
         (folder / "adapter").write_text(json.dumps({"name": name, "rows": rows}))
-        return Training(Adapter(name, str(folder), self.model_hash), (0.5,), 10, len(examples))
+        return Training(
+            Adapter(name, str(folder), self.model_hash),
+            (0.5,),
+            10,
+            len(examples) - len(omitted),
+            len(omitted),
+            omitted=omitted,
+        )
 
 
 def show(messages):

@@ -249,6 +249,29 @@ def test_a_learner_whose_rows_are_all_too_long_keeps_its_weights(train: Train, o
     assert train(name="long", **fields).adapters() == run.adapters()
 
 
+def test_rows_that_the_trainer_omitted_are_marked(train: Train) -> None:
+    """The weights of the others have the mean 1, and a resumed run keeps the marks."""
+    select = ["agrees", {"kind": "margin", "power": 1}]
+    fields = {"settings": {"max_length": 15}, "majority": 0, "quorum": 1, "name": "omitted"}
+    run = train({"generator": {"select": select}}, **fields)
+    exported = [*training_rows(run)]
+    assert {row["left_out"] for row in exported} == {"", "too long"}
+    assert all(row["trained"] == (len(row["learned"]) <= 15) == (not row["left_out"]) for row in exported)
+    for adapter in run.adapters():
+        place = (adapter.iteration, adapter.learner, adapter.agent)
+        own = [row for row in exported if (row["iteration"], row["learner"], row["agent"]) == place]
+        weights = [row["weight"] for row in own if row["trained"]]
+        assert len(weights) == adapter.examples
+        assert adapter.left_out.get("too long", 0) == len(own) - len(weights)
+        assert not weights or sum(weights) / len(weights) == pytest.approx(1)
+    printed = StringIO()
+    number = [row["trained"] for row in exported].index(False)
+    Rows(run, Console(file=printed, width=200)).show(number + 1)
+    assert "trained  no: too long" in printed.getvalue()
+    again = train({"generator": {"select": select}}, **fields)
+    assert (again.examples(), again.adapters()) == (run.examples(), run.adapters())
+
+
 def test_replies_of_one_turn_are_no_repetitions(train: Train) -> None:
     run = train()
     rows = run.examples()
@@ -313,7 +336,8 @@ def test_undesired_replies_are_at_most_as_many_as_desired_ones(train: Train) -> 
 @pytest.mark.parametrize("objective", ["kto", "dpo"])
 def test_every_turn_is_either_desired_or_undesired_or_left_out(train: Train, objective: str, select: str) -> None:
     """A selected turn with another answer is desired only, and no turn is counted twice."""
-    run = train({"generator": {"objective": objective, "select": select}}, majority=0, quorum=1)
+    some = {"agents": ["solver-1"]} if select == "all" else {}  # the turns of others may then be undesired
+    run = train({"generator": {"objective": objective, "select": select, **some}}, majority=0, quorum=1)
     for adapter in run.adapters():
         if adapter.learner == "generator":
             place = (adapter.iteration, adapter.learner, adapter.agent)
@@ -384,6 +408,29 @@ def test_the_guard_returns_to_the_best_iteration(train: Train) -> None:
     again = train(name="guarded", **fields)
     assert [row.trained_on for row in again.adapters()] == [row.trained_on for row in run.adapters()]
     assert "The guard found" in figure(run, "estimates").note
+    more = read_overview(train(**{**fields, "name": "guarded", "iterations": 8}))
+    assert more.text().count("after the guard") == 1  # the society is that of iteration 6
+    assert max(more.summaries) == 8
+
+
+def test_the_guard_reads_the_label_of_the_training(train: Train) -> None:
+    """No learner has it, and its additional votes are drawn."""
+    own = {name: {"label": "gold"} for name in LEARNERS}
+    guard = {"signal": "agreement", "errors": 0, "patience": 1, "then": "stop"}
+    run = train(own, guard=guard, label={"kind": "vote", "over": "first", "samples": 2}, iterations=2)
+    assert {turn.id.sample for turn in run.turns("iteration = 0")} == {0, 1, 2}
+    assert run.scenario.train is not None
+    spec = run.scenario.train.model_dump(mode="json", exclude_unset=True)
+    assert not [
+        p for p in society.check({**SOCIETY, "train": spec}) if p.path.startswith(("train.label", "train.quorum"))
+    ]
+
+
+def test_the_summary_counts_no_finetuning_without_rows(train: Train) -> None:
+    run = train(settings={"max_length": 8}, iterations=1)
+    said = read_overview(run).text()
+    assert "after 1 iteration without rows" in said
+    assert "after 1 finetuning" not in said
 
 
 def test_the_guard_may_only_stop_or_report(train: Train) -> None:

@@ -99,6 +99,11 @@ class LabelRule(Component, ABC):
         return {}
 
     @property
+    def leaves_own(self) -> bool:
+        """True if an agent's own votes do not count for its label."""
+        return False
+
+    @property
     def personal(self) -> bool:
         """True if agents may have different labels in one debate."""
         return False

@@ -61,6 +61,11 @@ class VoteLabel(LabelRule):
         """True if agents may have different labels in one debate."""
         return self.leave_one_out
 
+    @property
+    def leaves_own(self) -> bool:
+        """True if an agent's own votes do not count for its label."""
+        return self.leave_one_out
+
     def origin(self, iteration: int) -> int:
         if self.by == "previous":
             return max(0, iteration - (self.lag or 1))

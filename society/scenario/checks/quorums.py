@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from society.components.decisions.base import DecisionRule
 from society.components.faults import faults_of
+from society.components.labels.base import LabelRule
 from society.core.plain import count as count_of
 from society.core.problems import Problem
 from society.scenario.checks.effects.flow import follow
 from society.scenario.expand import expand
+from society.scenario.members import agents_of
 from society.scenario.models.scenario import Scenario
 from society.scenario.models.training import TrainSpec
 from society.scenario.reading.source import Node
@@ -39,13 +41,24 @@ def _votes(scenario: Scenario, spec: TrainSpec) -> Iterator[tuple[Steps, str, ob
     flow = follow(scenario)
     turns = {name: count for name in flow.society.voters if (count := flow.spoken(name))}
     agents = sum(agent.count for agent in scenario.agents.values())
-    for rule in dict.fromkeys(map(spec.label_of, spec.learners.values())):
+    for learner in spec.learners.values():
+        rule, named = spec.label_of(learner), agents_of(learner.agents, flow.society.members)
+        speakers = {a for phase in flow.phases if phase.plan.name in learner.phases for a in phase.plan.speakers}
         with faults_of(rule, "most_votes"):
-            most = rule.most_votes(turns, agents)
-        if most is not None and 0 < most < spec.quorum:
-            message = f"no vote can be a label: a debate has at most {count_of(most, 'vote')}, fewer than `quorum`"
+            most = max((_count(rule, turns, agents, agent) for agent in named or speakers), default=0)
+        if 0 < most < spec.quorum:
+            votes = count_of(most, "vote") + " of other agents" * rule.leaves_own
+            message = f"no vote can be a label: a debate has at most {votes}, fewer than `quorum`"
             yield ("train", "quorum"), f"{message}; lower `train.quorum` to {most} or less", spec.quorum
             return
+
+
+def _count(rule: LabelRule, turns: Mapping[str, int], agents: int, agent: str) -> int:
+    """Return the maximum number of votes for the label of an agent's rows; 0 if the label is no vote."""
+    if rule.leaves_own:
+        turns, agents = {name: count for name, count in turns.items() if name != agent}, agents - 1
+    most = rule.most_votes(turns, agents)
+    return 0 if most is None else most
 
 
 def _labels(spec: TrainSpec, decision: DecisionRule, voters: int, have: str) -> Iterator[tuple[Steps, str, object]]:

@@ -109,7 +109,8 @@ class TrainSpec(Component):
     task: Annotated[Task, Registered("task")] | None = None
     """Source of the training questions. By default the task of the scenario."""
     label: AnyLabel = ConsensusLabel()
-    """Label of a debate, which rows are compared with. `consensus`: the decision of the society (a tie is no label)."""
+    """Label of a debate, which rows are compared with, unless a learner has its own. The guard and the report's
+    estimates use it, too. `consensus`: the decision of the society (a tie is no label)."""
     quorum: int = Field(2, ge=1)
     """Minimum number of votes for a label (`consensus`: of voters that agree with the decision)."""
     majority: float = Field(0.5, ge=0, lt=1)
@@ -143,7 +144,7 @@ class TrainSpec(Component):
 
     def draws(self, iteration: int) -> int:
         """Return the number of additional debates of a training question, in which agents answer alone for labels."""
-        return max((rule.draws(iteration) for rule in self.labels), default=0)
+        return max(rule.draws(iteration) for rule in (*self.labels, self.label))
 
     def evaluates(self, iteration: int) -> bool:
         """Return whether the society is evaluated after this iteration. 0 is before the first iteration."""

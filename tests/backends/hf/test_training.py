@@ -160,6 +160,35 @@ def test_too_long_examples_are_counted(chat):
     assert max(len(ids) for ids, _ in cut.rows) == 40
 
 
+def test_without_too_long_examples_weights_have_the_mean_one_again(chat):
+    short, long = example("cat", "red"), example("cat " * 30, "red")
+    weighed = [replace(e, weight=w) for e, w in ((short, 0.5), (long, 1.0), (short, 1.5), (short, 1.0))]
+    assert encode(chat, weighed[:1] + weighed[2:], TrainSettings()).weights == (0.5, 1.5, 1.0)
+    rows = encode(chat, [weighed[0], weighed[1], weighed[3]], TrainSettings(max_length=40))
+    assert rows.omitted == {1: "too long"}
+    assert rows.weights == (0.5 / 0.75, 1.0 / 0.75)
+
+
+def test_what_cannot_be_learned_without_a_too_long_example_is_omitted(chat):
+    """The other reply of a pair, and undesired replies of an agent that are more than its desired ones."""
+    short, long = example("cat", "red"), example("cat " * 30, "red")
+    bad = replace(short, desired=False)
+    settings = TrainSettings(max_length=40)
+    pairs = encode(chat, [short, bad, long, bad, short, replace(long, desired=False)], settings, width=2)
+    partner = "the other reply of its pair is too long"
+    assert pairs.omitted == {2: "too long", 3: partner, 4: partner, 5: "too long"}
+    assert (len(pairs.rows), pairs.dropped) == (2, 4)
+    other = replace(bad, source=replace(bad.source, agent="b"))
+    singles = encode(chat, [short, long, bad, bad, other], settings)
+    assert singles.omitted == {
+        1: "too long",
+        3: "more undesired than desired rows",
+        4: "more undesired than desired rows",
+    }
+    assert (singles.desired, singles.dropped) == ((True, False), 1)
+    assert not encode(chat, [short, bad, bad], settings).omitted  # selection limits them already
+
+
 def test_nothing_to_learn_from_is_an_error(chat):
     with pytest.raises(InputError, match="no examples"):
         encode(chat, [], TrainSettings())

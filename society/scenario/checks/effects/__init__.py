@@ -11,6 +11,7 @@ agents     checks of roles and personas
 replies    checks of what replies are read for: confidences, verdicts, and answers that a stop text cuts off
 tools      checks of tools and their bounds
 asking     checks of the task, the backends and the training
+objectives checks of the objectives of learners
 """
 
 from __future__ import annotations

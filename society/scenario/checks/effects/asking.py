@@ -11,6 +11,7 @@ from society.components.faults import faults_of
 from society.components.labels.base import LabelRule
 from society.scenario.checks.effects.findings import Finding
 from society.scenario.checks.effects.flow import Flow, least_of
+from society.scenario.checks.effects.objectives import check_objective
 from society.scenario.checks.effects.prompts import find_use
 from society.scenario.checks.effects.rules import explain
 from society.scenario.members import agents_of
@@ -134,20 +135,18 @@ def check_training(flow: Flow) -> Iterator[Finding]:
 
 def _check_labels(flow: Flow, spec: TrainSpec) -> Iterator[Finding]:
     """Yield fields of labels that change nothing."""
-    if all(rule.needs_truth for rule in spec.labels):
+    if all(rule.needs_truth for rule in (*spec.labels, spec.label)):
         for field in ("quorum", "majority"):
             if field in spec.model_fields_set:
                 message = "has no effect: the label is the true answer; set `label: consensus`, or remove it"
                 yield Finding(("train", field), message)
     owned = {name: learner.label for name, learner in spec.learners.items() if learner.label is not None}
-    if len(owned) == len(spec.learners) and "label" in spec.model_fields_set:
-        yield Finding(("train", "label"), "is not used: every learner has its own `label`; remove it")
     turns = {name: flow.spoken(name) for name in flow.society.voters}
     task = spec.task or flow.scenario.task
     calls = any(plan.role.tools and plan.name in turns for _, plan in flow.plans())
     facts = LabelFacts({n: count for n, count in turns.items() if count}, spec.iterations, task.answer.deferred, calls)
     used: dict[Steps, LabelRule] = {("train", "learners", name, "label"): rule for name, rule in owned.items()}
-    if len(owned) < len(spec.learners):
+    if len(owned) < len(spec.learners) or "label" in spec.model_fields_set:  # the guard and the report read it, too
         used["train", "label"] = spec.label
     for steps, rule in used.items():
         with faults_of(rule, "idle"):
@@ -171,25 +170,29 @@ def _check_learner(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Ste
     if any(selector.compares_turns for selector in learner.selectors) and not _may_correct(flow, learner):
         message = "selects no corrections: these agents speak once; set `select: agrees`, or add a phase or a round"
         yield Finding((*steps, "select"), message)
+    elif any(selector.compares_turns for selector in learner.selectors) and _takes_first_answers(flow, learner):
+        message = "takes first answers as rows that stayed right; set `turn: last`, or leave out their phase"
+        yield Finding((*steps, "turn"), message)
     if spec.label_of(learner).needs_truth:
         for j, selector in enumerate(learner.selectors):
             if selector.reads_votes:
                 at = (*steps, "select", j) if isinstance(learner.select, tuple) else (*steps, "select")
                 yield Finding(at, "has no effect: a true answer has no votes; remove it, or set another `label`")
-    own = [phase for phase in flow.phases if phase.plan.name in learner.phases]
     if learner.adapter == "agent" and learner.data == "everyone" and len(spoken) == 1:
         yield Finding((*steps, "data"), "has no effect: one agent speaks in these phases; remove it")
-    turns = sum(phase.plan.rounds * len(phase.plan.speakers) for phase in own)
-    if learner.objective.contrast == "pair" and turns * flow.scenario.samples == 1 and not learner.accumulate:
-        message = "finds no pairs: each question has one reply; set `samples: 2` or more, or add agents"
-        yield Finding((*steps, "objective"), message)
-    reading = all(phase.ties is None or any(tie.arrives for tie in phase.ties) for phase in own)
-    with faults_of(learner.objective, "idle"):
-        reasons = learner.objective.idle(reading)
-    yield from explain((*steps, "objective"), learner.objective, reasons)
+    yield from check_objective(flow, spec, learner, steps)
     if learner.accumulate and spec.iterations == 1:
         message = "has no effect: there is one iteration; raise `iterations`, or remove it"
         yield Finding((*steps, "accumulate"), message)
+
+
+def _takes_first_answers(flow: Flow, learner: LearnerSpec) -> bool:
+    """Return whether the first answer of an agent in the debate is a training row beside its later ones."""
+    agents = agents_of(learner.agents, flow.society.members)
+    own = [phase for phase in flow.phases if phase.plan.name in learner.phases]
+    return learner.turn == "every" and any(
+        agent in phase.speaking and not phase.spoke.get(agent) for phase in own for agent in agents or phase.speaking
+    )
 
 
 def _speak_twice(flow: Flow) -> bool:
@@ -199,9 +202,12 @@ def _speak_twice(flow: Flow) -> bool:
 def _may_correct(flow: Flow, learner: LearnerSpec) -> bool:
     """Return whether a turn may be a training row and follow an earlier turn of the same agent."""
     agents = agents_of(learner.agents, flow.society.members)
-    for phase in flow.phases:
-        if phase.plan.name in learner.phases:
-            for agent in agents or phase.plan.speakers:
-                if agent in phase.plan.speakers and (phase.plan.rounds > 1 or phase.before.get(agent)):
-                    return True
+    own = [phase for phase in flow.phases if phase.plan.name in learner.phases]
+    seen: set[str] = set()
+    for phase in own:
+        for agent in phase.speaking.intersection(agents or phase.speaking):
+            again = phase.plan.rounds > 1 and learner.turn != "first"
+            if again or (phase.before.get(agent) and not (learner.turn == "first" and agent in seen)):
+                return True
+        seen |= phase.speaking
     return False
