@@ -72,16 +72,20 @@ class Rows:
     def _list(self, trainings: list[AdapterRow]) -> None:
         from rich.table import Table
 
-        table = Table(box=None, pad_edge=False)
-        for title in ("iteration", "learner", "agent", "rows", "left out", "loss", "seconds"):
-            table.add_column(title, overflow="fold")
+        titles = ("iteration", "learner", "agent", "rows", "left out", "loss", "seconds")
+        lines: list[list[str]] = []
         guessed = self._count_retokenized()
         for row in trainings:
             loss = _describe_loss(row)
             again = guessed[row.iteration, row.learner, row.agent]
             rows = f"{row.examples} ({again} from text)" if again else row.examples
             cells = (row.iteration, row.learner, row.agent, rows, _counts(row.left_out), loss, row.seconds)
-            table.add_row(*(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in cells))
+            lines.append([f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in cells])
+        table = Table(box=None, pad_edge=False)
+        for title, width in zip(titles, fit_widths([titles, *lines], self.console.width), strict=True):
+            table.add_column(title, overflow="fold", width=width)
+        for line in lines:
+            table.add_row(*line)
         self.console.print(table)
         if guessed.total():
             self.console.print(_FROM_TEXT, style="dim", soft_wrap=True)
@@ -161,6 +165,23 @@ _FROM_TEXT = (
 )
 _RETOKENIZED = "tokenized from its text; the tokens may differ from those drawn"
 _NOTHING = "No token was trained: the row is longer than train.settings.max_length.\n"
+
+
+def fit_widths(lines: Sequence[Sequence[str]], room: int) -> list[int | None]:
+    """Return the widths of columns, with two spaces between them, so that lines break between words if possible.
+
+    `room`: characters of a line. Returns None for each column where the longest words of all columns do not fit.
+    """
+    columns = [*zip(*lines, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    least = [max((len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    room -= 2 * (len(columns) - 1)
+    if sum(least) > room:
+        return [None] * len(columns)
+    while sum(widths) > room:
+        widest = max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))
+        widths[widest] -= 1
+    return [*widths]
 
 
 def show_chat(example: Example) -> Pieces:

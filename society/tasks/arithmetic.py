@@ -49,6 +49,10 @@ class Arithmetic(Task):
             raise FieldError(f"`low` ({self.low}) should not be above `high` ({self.high})", "low", "high")
         return self
 
+    @property
+    def bound(self) -> int:
+        return int((self.high - self.low + 1) ** len(set(re.findall("[a-z]", self.form))))
+
     def questions(self, seed: int) -> Iterable[Item]:
         """Yield random expressions endlessly. The id of each question is its expression."""
         rng = random.Random(f"arithmetic/{self.form}/{self.low}/{self.high}/{seed}")

@@ -99,6 +99,8 @@ class Task(Component, ABC):
                 "Set `task.limit`, for example `limit: 100`.",
                 ("limit",),
             )
+        if self.limit is not None and self.bound is not None and self.offset + self.limit > self.bound:
+            self._refuse_slice(self.bound, 0, "at most ")
         found = _Distinct(self)
         items = found.iterate(self.questions(seed))
         if self.shuffle and not self.generated:
@@ -114,11 +116,17 @@ class Task(Component, ABC):
                 self.answer.check(item)
         return Slice(chosen, repeated, found.again)
 
-    def _refuse_slice(self, available: int, repeated: int) -> None:
+    @property
+    def bound(self) -> int | None:
+        """Maximum number of questions that can be generated; None if it is not known without generating them."""
+        return None
+
+    def _refuse_slice(self, available: int, repeated: int, about: str = "") -> None:
         last = f" to {self.offset + self.limit}" if self.limit else " and later ones"
         less = f", without {repeated} repeated" if repeated else ""
         raise InputError(
-            f"The scenario asks for question {self.offset + 1}{last} of the task, which has {available} in all{less}.",
+            f"The scenario asks for question {self.offset + 1}{last} of the task, which has {about}{available:,} in "
+            f"all{less}.",
             "Lower `limit` or `offset` of the task, or remove restrictions such as `where`.",
             ("offset",) if self.offset >= available else ("limit",),
         )

@@ -46,10 +46,19 @@ class WordProblems(Task):
         for problem in self.problems(seed):
             yield Item(id=problem.key, question=problem.question, gold=str(problem.answer))
 
+    @property
+    def bound(self) -> int:
+        return sum(STORIES[name].bound(self.high) for name in self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        """The names of the templates in use."""
+        return [name for name, story in STORIES.items() if story.steps in self.steps and self._uses(story.left_out)]
+
     def problems(self, seed: int) -> Iterator[Problem]:
         """Yield the problems of the questions, which also have solutions."""
         rng = random.Random(f"word_problems/{self.steps}/{self.high}/{self.templates}/{self.half}/{seed}")
-        names = [name for name, story in STORIES.items() if story.steps in self.steps and self._uses(story.left_out)]
+        names = self._names
         seen: set[str] = set()
         repeated = 0
         while repeated < PATIENCE:

@@ -10,12 +10,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from operator import add, mul, sub
 
 LARGEST = 99
 """Maximum of every value in a solution. The minimum is 1."""
 LEAST, MOST_GROUPS, MOST_EACH = 2, 5, 9
 """Minimum of every number of a story, and maximums of factors: the number of groups, and of items in each group."""
+TOPS = {"m": MOST_GROUPS, "k": MOST_GROUPS, "n": MOST_EACH, "l": MOST_EACH}
+"""Maximums of the factors by letter."""
 NAMES = re.findall(
     r"\w+",
     "Ada Amir Anna Ben Carla Chen Clara Dan Dina Elif Emma Erik Farid Fay Greta Hana Hugo Ines Ivan Jan "
@@ -49,14 +52,17 @@ class Story:
         """Return the number of steps."""
         return len(self.ways[0].split())
 
+    def bound(self, high: int) -> int:
+        """Return how many combinations of numbers up to `high` there are, of which some are not used."""
+        return prod(TOPS.get(letter, high) - LEAST + 1 for letter in self.letters)
+
     def draw(self, rng: random.Random, high: int) -> dict[str, int]:
         """Return random numbers from 2 to `high` with which every value on every way is from 1 to 99.
 
         Factors are smaller: up to 5 groups of up to 9 items.
         """
-        tops = {"m": MOST_GROUPS, "k": MOST_GROUPS, "n": MOST_EACH, "l": MOST_EACH}
         while True:
-            numbers = {letter: rng.randint(LEAST, tops.get(letter, high)) for letter in self.letters}
+            numbers = {letter: rng.randint(LEAST, TOPS.get(letter, high)) for letter in self.letters}
             if all(1 <= step[3] <= LARGEST for way in self.ways for step in follow(way, numbers)):
                 return numbers
 

@@ -63,17 +63,34 @@ class TrainingExport:
     def check(self) -> None:
         """Raise `InputError` if the run has no adapters, a file may not be read, or `model` is another base."""
         _ = self.rows, self.scenario
+        for learner in self._learners():
+            if (name := backend_of(self.society, learner)) not in self.exporters:
+                raise self._lacks(name)
         for exporter in self.exporters.values():
             if self.model:
                 exporter.check_base(self.model)
 
+    def _lacks(self, name: str) -> InputError:
+        """Return the error for a backend that exports nothing of what it trained."""
+        return InputError(
+            f"The backend {name!r} exports nothing of what it trained, so there are no adapters for other programs and "
+            "no scenario that uses them. Tables and training rows are complete.",
+            f"Copy the folder {self.run.folder / 'adapters'}, or write an `exporter` for the backend (docs/plugins.md).",
+        )
+
     def write(self) -> list[Path]:
         """Write all parts, and return their paths.
 
-        Raises `InputError` if they cannot be made, before anything is written (see `check`), or not written.
+        Raises `InputError` if they cannot be made, before anything is written (see `check`), or not written. If a
+        backend exports nothing, the training rows are written before the error.
         """
-        self.check()
+        unable = sorted({backend_of(self.society, learner) for learner in self._learners()} - {*self.exporters})
+        if not unable:
+            self.check()
         try:
+            if unable:
+                self._write_rows()
+                raise self._lacks(unable[0])
             places = self._write_adapters()
             self._write_rows()
             self._write_scenario(places)
@@ -108,14 +125,13 @@ class TrainingExport:
 
     @cached_property
     def exporters(self) -> dict[str, Exporter]:
-        """The exporter of each backend that trained."""
+        """The exporter of each backend that trained and has one."""
         found: dict[str, Exporter] = {}
         for learner in self._learners():
             name = backend_of(self.society, learner)
             exporter = found.get(name) or self.society.scenario.backends[name].exporter()
-            if exporter is None:
-                raise InputError(f"The backend {name!r} cannot export what it trained.", "Copy its files by hand.")
-            found[name] = exporter
+            if exporter is not None:
+                found[name] = exporter
         return found
 
     def _learners(self) -> list[Learner]:

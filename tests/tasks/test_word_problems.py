@@ -114,5 +114,19 @@ def test_seeds_and_fields_give_other_problems() -> None:
 
 
 def test_one_step_problems_run_out_with_an_error_that_counts_them() -> None:
-    with pytest.raises(InputError, match=r"which has \d+ in all"):
+    with pytest.raises(InputError, match=r"which has (at most )?\d+ in all"):
         WordProblems(steps=(1,), high=10, limit=1000).load(0)
+
+
+@pytest.mark.parametrize("task", [WordProblems(), WordProblems(high=60, half="second"), WordProblems(steps=(1,))])
+def test_more_problems_than_there_are_combinations_are_refused_at_once(
+    task: WordProblems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WordProblems, "problems", lambda *_: pytest.fail("none is made"))
+    with pytest.raises(InputError, match=f"which has at most {task.bound:,} in all"):
+        task.model_copy(update={"limit": task.bound, "offset": 1}).load(0)
+
+
+def test_no_more_problems_are_made_than_the_bound() -> None:
+    task = WordProblems(steps=(1,), high=10, templates="all")
+    assert 100 < len([*task.problems(0)]) <= task.bound == 4 * 81 + 81 + 32

@@ -11,6 +11,7 @@ import pytest
 
 from backends.training import TrainSettings
 from society.cli import main
+from society.cli.rows import fit_widths
 from society.core.errors import InputError
 from society.core.types import ChatMessage, Example, Turn, TurnId
 from society.runs.opening import open_backends
@@ -71,6 +72,17 @@ def texts(turns: list[Turn]) -> dict[tuple[str, ...], str]:
 
 
 # Rows
+
+
+def test_reasons_break_between_words() -> None:
+    titles = ("iteration", "learner", "agent", "rows", "left out", "loss", "seconds")
+    why = "12 stayed right, with corrected_share 1, 3 no turn with another answer to compare with"
+    line = ("0", "generator", "solver-1", "18 (12 from text)", why, "0.512 → 0.215", "123.4")
+    assert sum(w or 0 for w in fit_widths([titles, line], 200)) == 149
+    widths = fit_widths([titles, line], 80)
+    assert sum(w or 0 for w in widths) == 80 - 12
+    assert (widths[4] or 0) >= len("corrected_share")
+    assert fit_widths([titles, line], 70) == [None] * 7
 
 
 def test_a_row_is_its_turns_chat_and_reply(trained: Run) -> None:

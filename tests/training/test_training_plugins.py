@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import society
+from society.cli import main
 from society.components.plugin_files import hash_code, set_plugins
 from society.core.errors import ComponentError
 from society.runs.run import Run
@@ -69,6 +70,22 @@ def test_a_corrected_trainer_trains_again(train: Train) -> None:
     first = hashes(train({"guesser.py": code}, {}))
     assert first
     assert not hashes(train({"guesser.py": code.replace("(0.5,), 10", "(0.25,), 10")}, {})) & first
+
+
+def test_the_export_of_a_backend_without_an_exporter_has_tables_and_rows(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train({}, {})
+    arguments = ["export", str(run.folder), "--to", str(tmp_path / "out"), "--format", "csv", "--plugins", str(GUESSER)]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "The backend 'local' exports nothing of what it trained" in said
+    assert "Tables and training rows are complete" in said
+    rows = (tmp_path / "out" / "training_rows.jsonl").read_text().splitlines()
+    assert len(rows) == len(run.examples())
+    assert (tmp_path / "out" / "turns.csv").exists()
+    assert not (tmp_path / "out" / "scenario.yaml").exists()
+    assert main([*arguments, "--no-adapters"]) == 0
 
 
 def test_built_in_components_have_no_hash_of_code() -> None:
