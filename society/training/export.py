@@ -75,7 +75,7 @@ class TrainingExport:
         return InputError(
             f"The backend {name!r} exports nothing of what it trained, so there are no adapters for other programs and "
             "no scenario that uses them. Tables and training rows are complete.",
-            f"Copy the folder {self.run.folder / 'adapters'}, or write an `exporter` for the backend (docs/plugins.md).",
+            f"Copy the folder {self.run.folder / 'adapters'}.",
         )
 
     def write(self) -> list[Path]:
