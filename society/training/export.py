@@ -84,6 +84,7 @@ class TrainingExport:
         Raises `InputError` if they cannot be made, before anything is written (see `check`), or not written. If a
         backend exports nothing, the training rows are written before the error.
         """
+        _ = self.rows, self.scenario
         unable = sorted({backend_of(self.society, learner) for learner in self._learners()} - {*self.exporters})
         if not unable:
             self.check()

@@ -82,7 +82,7 @@ def test_reasons_break_between_words() -> None:
     widths = fit_widths([titles, line], 80)
     assert sum(w or 0 for w in widths) == 80 - 12
     assert (widths[4] or 0) >= len("corrected_share")
-    assert fit_widths([titles, line], 70) == [None] * 7
+    assert fit_widths([titles, line], 60) == [None] * 7
 
 
 def test_a_row_is_its_turns_chat_and_reply(trained: Run) -> None:
