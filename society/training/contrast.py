@@ -27,7 +27,7 @@ SEVERAL = "calls tools, so it has no single prompt"
 
 @dataclass(frozen=True, slots=True)
 class Chooser:
-    """What decides which replies are undesired.
+    """The facts that decide which replies are undesired.
 
     `desired` are the turns that are selected for any agent of the learner: they are never undesired replies, whatever
     their answers are. `same` compares answers. `place` names the training in errors.
