@@ -146,6 +146,8 @@ def _describe_numbers(found: MethodComparison) -> list[str]:
         sentences = [f"{questions}, {times} repetitions of each method{which}: the same questions, other draws."]
         interval = _describe_interval(found)
         sentences.append("Numbers are means over repetitions, with ± their standard deviation.")
+        if any(len({*method.seeds}) < len(method.seeds) for method in found.methods):
+            sentences.append("Some repetitions have the same seed: they draw alike, and intervals are too narrow.")
     if not any(method.accuracy for method in found.methods):
         golden = any(method.wrong.debates for method in found.methods)
         lack = "The decision rules give no single answer to a question of all runs with a true answer"

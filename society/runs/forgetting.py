@@ -15,6 +15,7 @@ from typing import Any
 
 from backends.training import CHECKPOINTS
 from society.core.errors import InputError
+from society.core.plain import list_some
 from society.core.types import Item, Turn
 from society.runs.editing import edit_run
 from society.runs.files import (
@@ -70,7 +71,8 @@ def forget_item(folder: Path, item: str) -> Forgotten:
         turns, results = list(store.turns("item = ?", (item,))), list(store.results("item = ?", (item,)))
         if not turns and all(asked.id != item for asked in questions):
             raise NoSuchItemError(
-                f"The run in {folder} has no item {item!r:.80}.", "`society show RUN` lists its debates."
+                f"The run in {folder} has no item {item!r:.80}.",
+                f"Its items are {list_some([asked.id for asked in questions])}.",
             )
         sources = store.examples("source_item = ?", (item,))
         asked = [text for found in questions if found.id == item for text in (found.question, found.stem)]

@@ -35,7 +35,7 @@ def ignore(backend: str, cause: str, seconds: float) -> None:
 class Availability:
     """A record of whether a backend can be reached now. `minutes`: maximum length of an outage.
 
-    An outage is announced after `unnoticed` seconds, or at its end if it lasts too long.
+    An outage is announced if it lasts at least `unnoticed` seconds, by its end at the latest.
     """
 
     backend: str
@@ -44,6 +44,7 @@ class Availability:
     unnoticed: float = UNNOTICED
     now: Callable[[], float] = loop_time
     _since: float | None = None
+    _cause: str = ""
     _announced: bool = False
     _probes: int = 0
     _after: float = 0.0
@@ -92,7 +93,7 @@ class Availability:
         """Record that a request could not reach the backend. Return the error of an outage that lasts too long."""
         now = self.now()
         since = self._since = now if self._since is None else self._since
-        self._after = max(0.0, error.after or 0.0)
+        self._after, self._cause = max(0.0, error.after or 0.0), error.cause
         left, seconds = since + 60 * self.minutes - now, now - since
         late = left <= 0 or self._after > left
         noticed = seconds >= UNNOTICED if late else max(seconds, self._after) >= self.unnoticed
@@ -108,6 +109,9 @@ class Availability:
         seconds, announced = self.now() - self._since, self._announced
         self._since, self._announced, self._probes = None, False, 0
         self._wake()
+        if not announced and seconds >= self.unnoticed:  # it ended between two probes
+            self.announce(self.backend, self._cause, seconds)
+            announced = True
         if announced:
             self.announce(self.backend, "", seconds)
 

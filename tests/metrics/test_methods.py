@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,13 @@ def test_a_table_fits_into_a_terminal(found: MethodComparison, folder: Path) -> 
     assert "25 questions, 3 repetitions of each method (seeds 0, 1, 2)" in " ".join(lines)
     long = [["method", "% right"], ["a label of many words that has to be broken", "50.0"]]
     assert fit(long, 30).splitlines()[1:] == ["a label of many words     50.0", "that has to be broken"]
+
+
+def test_repetitions_with_the_same_seed_are_named(found: MethodComparison) -> None:
+    first, *others = found.methods
+    twice = replace(found, methods=(replace(first, seeds=(0, 0, 1)), *others))
+    assert "have the same seed" not in describe_methods(found, 80)
+    assert "have the same seed" in " ".join(describe_methods(twice, 80).split())
 
 
 def test_the_table_of_a_paper_is_whole(found: MethodComparison) -> None:

@@ -156,6 +156,7 @@ def test_a_forgotten_question_is_nowhere(make: Make, tmp_path: Path, capsys: pyt
         assert main(["forget", str(tmp_path), "--item", "q3"]) == 0
         assert f"The run in {done.folder} has no item 'q3'." in capsys.readouterr().out
     assert main(["forget", str(tmp_path), "--item", "unknown"]) == 2
+    assert "Its items are q0" in capsys.readouterr().err
     assert not find_secret(done.folder)
     assert done.scenario.task.items[1].model_dump()["question"] == DELETED  # type: ignore[attr-defined]
     assert main(["show", str(done.folder)]) == 0

@@ -350,6 +350,15 @@ def test_a_server_that_is_busy_for_an_instant_is_not_announced(play: Play) -> No
     assert (heard.outages, done.count_failed()) == ([], 0)
 
 
+def test_an_outage_that_ends_between_two_probes_is_announced_at_its_end(play: Play) -> None:
+    """Probes come after 0.5, 1.5, 3.5 and 7.5 seconds."""
+    heard = Heard()
+    done, _ = play(Server((5, 11)), watcher=heard)
+    assert [cause for cause, _ in heard.outages] == ["No server answers.", ""]
+    assert all(seconds >= 6 for _, seconds in heard.outages)
+    assert (done.count_failed(), float(done.sessions()[-1].paused) >= 6) == (0, True)
+
+
 def test_turns_that_fail_while_the_server_answers_are_bounded_by_tries(play: Play) -> None:
     server = Server((0, 1e9), error=TransientError("A crash."))
     done, _ = play(server, "retry={tries: 2, failures: 1000}")
