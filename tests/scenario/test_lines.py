@@ -23,7 +23,7 @@ task:
 backends:
   laptop:
     kind: scripted
-    context: 400
+    context: 4000
     rules:
       - when: "2"
         say: "The answer is (A)."
