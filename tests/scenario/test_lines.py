@@ -204,7 +204,7 @@ MISTAKES = [
     e("    topology: teams", f"    topology:\n{GENERATED}        §edges: 4", "no parameter 'edges'"),
     e("    topology: teams", "    topology: teams\n    §window: 2", "`phases.teams.edges.window`"),
     # backends, the decision, metrics
-    e("    context: 400", "    §context: 60", "leaves no token"),
+    e("    context: 4000", "    §context: 60", "leaves no token"),
     e("        weights: [1, 2]", "        §weights: [1, 2, 3]", "one number for each text"),
     e("    url: http://127.0.0.1:9/v1", "    §url: http://127.0.0.1:9", "/v1"),
     e('        say: "The answer is (A)."', "        say: A\n        §calculate: {}", "exactly one"),
