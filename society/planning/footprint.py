@@ -28,8 +28,9 @@ GATHERED_LAYER, GATHERED_HEAD = {True: 12, False: 6}, {True: 6, False: 4}
 2 are the weights in bfloat16, and 2 the buffer in which they arrive. While the loss is computed, the trained output
 layer has a gradient of 2. A layer's neighbour is gathered ahead of time (2). Trained, it has gradients of 2, and of 4
 while they are summed over the GPUs."""
-ROUTED = 6
-"""Bytes of activations for each element of a token's vector and each expert that the token goes to."""
+ROUTED, FROZEN = {True: 6, False: 2}, 2
+"""Bytes of activations for each element of a token's vector and each expert that the token goes to, by whether experts
+are trained. Frozen experts do not keep the inputs of their matrices: of each hidden element, 2 bytes less."""
 BFLOAT16 = WeightBytes()
 
 
@@ -188,8 +189,9 @@ def _activations(sizes: ModelSizes, settings: TrainSettings) -> tuple[int, int, 
     rest = norms * sizes.hidden + 6 * width + 4 * narrow
     kinds = [(layers, rest + 8 * used) for layers, used in sizes.widths]
     if sizes.experts is not None:  # the copies of a token that go to its experts, and their outputs
-        layers, size = kinds[-1]
-        kinds[-1] = layers, size + ROUTED * sizes.experts.active * sizes.hidden
+        (layers, size), full = kinds[-1], settings.method == "full"
+        each = ROUTED[full] * sizes.hidden - (0 if full else FROZEN * sizes.experts.feed_forward)
+        kinds[-1] = layers, size + sizes.experts.active * each
     if settings.gradient_checkpointing:
         kept = sizes.layers * 2 * sizes.hidden
         return kept, max(size for _, size in kinds), f"{sizes.layers} layers x {2 * sizes.hidden:,} bytes"
