@@ -72,6 +72,8 @@ class Selector(Component, ABC):
     """Whether the rule uses the votes behind the label."""
     takes_all: ClassVar[bool] = False
     """Whether the rule takes every turn of a debate with a label."""
+    takes_debates: ClassVar[bool] = False
+    """Whether the rule takes all turns of a debate or none."""
 
     @abstractmethod
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:
@@ -162,6 +164,7 @@ def split_cases(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
 class Success(Selector):
     """All turns of a debate whose decision is the label, whatever their own answers are (role chains)."""
 
+    takes_debates: ClassVar[bool] = True
     kind: Literal["success"] = "success"
 
     def choose(self, cases: Sequence[Case], seed: int) -> Chosen:

@@ -555,6 +555,9 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("train.learners.l.rows", "a pair counts as two", HF, put("train", pairs(rows=1))),
     case("train.learners.l.rows", "a pair counts as two", HF, put("train", {**pairs(rows=0.25), "questions": 4})),
     case("train.learners.l.select", "finds no pairs", HF, put("train", pairs(select="all"))),
+    case(
+        "train.learners.l.select", "finds no pairs: it selects every turn of", HF, put("train", pairs(select="success"))
+    ),
     case("train.learners.l.select", "few pairs", HF, put("samples", 2), put("train", pairs(select="all"))),
     case("train.learners.l.select", "few pairs", HF, put("train", pairs(select="all", agents=["a-1"]))),
     case("train.learners.l.select", "no undesired replies:", HF, put("train", pairs(select=["all"], objective="kto"))),

@@ -33,15 +33,23 @@ def check_objective(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: St
 
 
 def _check_selection(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: Steps) -> Iterator[Finding]:
-    """Yield selectors that leave no undesired replies, as they take every turn."""
-    if not learner.objective.contrast or not all(selector.takes_all for selector in learner.selectors):
+    """Yield selectors that leave no undesired replies, as they take every turn, or every turn of one debate."""
+    every_turn = all(selector.takes_all for selector in learner.selectors)
+    debates = all(selector.takes_all or selector.takes_debates for selector in learner.selectors)
+    if not learner.objective.contrast or not (every_turn or debates):
         return
     agents = agents_of(learner.agents, flow.society.members)
     spoken = {a for phase in flow.phases if phase.plan.name in learner.phases for a in phase.plan.speakers}
     whole = spoken <= {*agents} or not agents
     every = whole and flow.scenario.samples == 1 and not spec.label_of(learner).personal
     paired = learner.objective.contrast == "pair"
+    if not every_turn and not (paired and every):  # a debate that is not taken has undesired replies
+        return
     few = "no" if every else "few"
     found = f"{few} pairs" if paired else "no undesired replies"
-    message = f"finds {found}: it selects every turn, and a selected turn is no undesired reply"
-    yield Finding((*steps, "select"), f"{message}; set `select: agrees`", "error" if paired and every else "warning")
+    turns = "every turn" if every_turn else "every turn of a debate"
+    message = f"finds {found}: it selects {turns}, and a selected turn is no undesired reply"
+    more = "" if every_turn else ", or `samples: 2` or more"
+    yield Finding(
+        (*steps, "select"), f"{message}; set `select: agrees`{more}", "error" if paired and every else "warning"
+    )
