@@ -71,14 +71,17 @@ def cells(
     return [name, str(len(found)), f"{mean:+.1%}", *tail, mcnemar]
 
 
-def differences(summaries: Summaries, arm: str, early: int = 10, late: int = 30) -> list[list[str]]:
+def differences(
+    summaries: Summaries, arm: str, early: int = 10, late: int = 30, vote: Vote = "last"
+) -> list[list[str]]:
     """Return the gain of an arm from one iteration to another, as a row."""
     found = {
-        seed: compare_outcomes(outcomes(one, early), outcomes(one, late))
+        seed: compare_outcomes(outcomes(one, early, vote), outcomes(one, late, vote))
         for seed, one in summaries.get(arm, {}).items()
-        if outcomes(one, late)
+        if outcomes(one, late, vote)
     }
     if not found:
         return []
     tested = test([one.value for one in found.values()])
-    return [cells(f"{arm}, after {late} less after {early}", found, tested, tested[2])]
+    which = ", vote of all turns" if vote == "all" else ""
+    return [cells(f"{arm}, after {late} less after {early}{which}", found, tested, tested[2])]

@@ -116,7 +116,8 @@ def difference_table(suite: Suite, summaries: Summaries) -> str:
     longest = max(arm.iterations for arm in suite.arms.values())
     for early, late in suite.growth:
         for arm in (name for name, arm in suite.arms.items() if arm.iterations == longest):
-            rows += differences(summaries, arm, early, late)
+            for vote in dict.fromkeys(look.vote for look in suite.looks if look.planned):
+                rows += differences(summaries, arm, early, late, vote)
     head = ["difference", "seeds", "mean", "95 % interval", "p", "p, Holm", "effect size", "exact McNemar by seed"]
     return table(head, rows) if rows else "None of the planned differences can be taken yet.\n"
 
