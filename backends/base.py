@@ -213,6 +213,13 @@ class BackendConfig(Component, ABC):
         """
         return
 
+    def check_libraries(self) -> None:
+        """Raise `MissingExtraError` if a library that the backend needs is not installed.
+
+        The default opens the backend, which loads no model.
+        """
+        self.open()
+
     @property
     def missing(self) -> str:
         """Return the model files that have to be downloaded first, in words, or "". It uses no network."""

@@ -12,12 +12,17 @@ from pydantic import Field
 from backends.base import ALL_OPTIONS, Ability, Backend, CheckChat, Count
 from backends.models.pinned import PinnedModel
 from backends.sizes import Demand, Memory
-from society.core.errors import InputError, located
+from society.core.errors import InputError, MissingExtraError, located
 from society.core.paths import ModelPath
 from society.core.types import TemplateArgs, Thinking
 
 if TYPE_CHECKING:
     from backends.models.gguf_file import GGUFInfo
+
+
+def missing_library() -> MissingExtraError:
+    """Return the error of an installation without llama.cpp's bindings."""
+    return MissingExtraError("The llama_cpp backend", "llama-cpp-python", "llama")
 
 
 class LlamaCpp(PinnedModel):
@@ -56,6 +61,13 @@ class LlamaCpp(PinnedModel):
         from backends.llama_cpp.backend import LlamaCppBackend
 
         return LlamaCppBackend(self)
+
+    def check_libraries(self) -> None:
+        """Look for llama.cpp's bindings; see `BackendConfig.check_libraries`."""
+        from importlib.util import find_spec
+
+        if find_spec("llama_cpp") is None:
+            raise missing_library()
 
     def token_counter(self, answer: int) -> AbstractContextManager[Count]:
         """Open a counter with the model's vocabulary and chat template; see `BackendConfig.token_counter`."""

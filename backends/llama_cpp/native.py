@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.llama_cpp.config import missing_library
 from backends.llama_cpp.probe import check_loads
 from backends.llama_cpp.sizes import LARGEST_BATCH, most_logits
 from backends.llama_cpp.threads import ThreadTuner
-from society.core.errors import BackendError, InputError, MissingExtraError
+from society.core.errors import BackendError, InputError
 
 Tokens = NDArray[np.int32]
 Logits = NDArray[np.float32]
@@ -38,7 +39,7 @@ def library() -> Any:
     try:
         import llama_cpp
     except ImportError:
-        raise MissingExtraError("The llama_cpp backend", "llama-cpp-python", "llama") from None
+        raise missing_library() from None
     llama_cpp.llama_log_set(_log_callback(llama_cpp), None)
     llama_cpp.llama_backend_init()
     return llama_cpp

