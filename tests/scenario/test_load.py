@@ -115,7 +115,7 @@ def test_aliases_and_merge_keys_work(write: Write) -> None:
         ("a: *x\n", "has no anchor", (1, 4)),
         ("a:\n\tb: 1\n", "a tab", (2, 1)),
         ("3: x\n", "the key 3 is not text", (1, 1)),
-        ("sampling: {top_p: 0,9}\n", "write a decimal point in place of the comma", (1, 20)),
+        ("sampling: {top_p: 0,9}\n", "write a decimal point in place of the comma", (1, 21)),
         ("a: [1, 2\nb: 3\n", "is not valid YAML", (1, 4)),
         ('a: "x\nb: 3\n', "quotation mark is never closed", (1, 4)),
         ("a: 1\nb: .nan\n", "is not finite", (2, 4)),
