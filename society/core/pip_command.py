@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -18,10 +17,21 @@ def pip(arguments: str) -> str:
     if _is_own():
         return f"pip {arguments}"
     python = shlex.quote(sys.executable)
-    if find_spec("pip") is None and shutil.which("uv"):
+    if shutil.which("uv") and not _has_pip():
         action, _, packages = arguments.partition(" ")
         return f"uv pip {action} --python {python} {packages}"
     return f"{python} -m pip {arguments}"
+
+
+def _has_pip() -> bool:
+    """Return whether this interpreter has pip, without a search for its module: setuptools hooks that."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution("pip")
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _is_own() -> bool:

@@ -50,7 +50,7 @@ def test_without_activation_the_interpreter_is_named(
 def test_an_environment_of_uv_without_pip(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_program(environment.parent.parent / "uv")
     monkeypatch.setenv("PATH", str(environment.parent.parent))
-    monkeypatch.setattr("society.core.pip_command.find_spec", lambda name: None)
+    monkeypatch.setattr("society.core.pip_command._has_pip", lambda: False)
     python = shlex.quote(str(environment / "python"))
     assert pip("install --no-deps torch") == f"uv pip install --python {python} --no-deps torch"
 
