@@ -180,7 +180,8 @@ def _guide(error: click.UsageError) -> None:
         vars(error)["possibilities"] = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
         value = not error.possibilities
     if value and "--set" in known:
-        vars(error)["message"] += " Values of the scenario are set with --set, such as --set phases.debate.rounds=3."
+        hint = "Values of the scenario are set with --set, such as --set phases.debate.rounds=3."
+        vars(error)["message"] = f"{error.message.rstrip('.')}. {hint}"
 
 
 def _plugin_fault(error: Exception) -> SocietyError | None:

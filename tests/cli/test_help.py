@@ -71,7 +71,7 @@ def test_a_wrong_word_gets_the_right_one(arguments: list[str], says: str, capsys
 
 def test_a_value_without_its_option_gets_the_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "scenarios/debate.yaml", "task.limit=2"]) == 2
-    assert "--set phases.debate.rounds=3" in capsys.readouterr().err
+    assert "(task.limit=2). Values of the scenario are set with --set" in capsys.readouterr().err
 
 
 def test_kinds_are_listed_in_the_singular_too(capsys: pytest.CaptureFixture[str]) -> None:

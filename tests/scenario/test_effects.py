@@ -633,6 +633,13 @@ def test_shipped_scenarios_are_without_warnings(path: Path) -> None:
     assert list(map(str, check_scenario(path))) == []
 
 
+def test_pairs_of_several_iterations_are_no_error(tmp_path: Path) -> None:
+    scenario = copy.deepcopy(BASE)
+    for change in (HF, put("train", pairs(select="success", accumulate=True))):
+        change(scenario)
+    assert not [problem for problem in problems(tmp_path, scenario) if "pairs" in problem.message]
+
+
 def test_warnings_are_shown_by_check_and_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = copy.deepcopy(BASE)
     put("phases.two.cap", 3)(scenario)

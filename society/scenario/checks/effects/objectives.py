@@ -41,7 +41,8 @@ def _check_selection(flow: Flow, spec: TrainSpec, learner: LearnerSpec, steps: S
     agents = agents_of(learner.agents, flow.society.members)
     spoken = {a for phase in flow.phases if phase.plan.name in learner.phases for a in phase.plan.speakers}
     whole = spoken <= {*agents} or not agents
-    every = whole and flow.scenario.samples == 1 and not spec.label_of(learner).personal
+    single = flow.scenario.samples == 1 and not learner.accumulate  # debates on a question
+    every = whole and single and not spec.label_of(learner).personal
     paired = learner.objective.contrast == "pair"
     if not every_turn and not (paired and every):  # a debate that is not taken has undesired replies
         return
