@@ -87,7 +87,7 @@ def found(scenario: Callable[..., Scenario], tmp_path: Path) -> Any:
     code = tmp_path / "code"
     for package in ("society", "backends", "topologies"):
         shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    types = code / "society" / "core" / "types.py"
+    types = code / "society" / "core" / "types" / "turns.py"
     text = types.read_text()
     types.write_text(add_to_turn(text, NEW_FIELD))
     environment = os.environ | {"PYTHONPATH": str(code)}
