@@ -118,9 +118,9 @@ class Kto(Objective):
     """Kahneman-Tversky optimization: selected replies are desired, replies with another answer are not. No pairs.
 
     Where selectors weigh rows, each undesired reply has the mean weight of its agent's selected rows. The loss of a
-    desired reply is 1 - sigmoid(beta * (gain - drift)), that of another 1 - sigmoid(beta * (drift -
-    gain)). The drift is estimated on replies to other prompts of the batch. Source: Ethayarajh et al. 2024 (arXiv
-    2402.01306).
+    desired reply is 1 - sigmoid(beta * (gain - drift)), that of another 1 - sigmoid(beta * (drift - gain)). The drift
+    is estimated on replies to other questions, and is 0 if all rows are of one question. Source: Ethayarajh et al. 2024
+    (arXiv 2402.01306).
     """
 
     contrast: ClassVar[Contrast] = "single"

@@ -45,8 +45,11 @@ def describe(job: Job, rows: Rows, processes: int) -> dict[str, object]:
     """Return what a finetuning is, as JSON data. Checkpoints of others cannot be continued from."""
     settings = job.settings.model_dump(mode="json", exclude={"checkpoint_minutes"})
     objective = None if job.objective is None else job.objective.model_dump(mode="json")
+    parts: list[object] = [rows.rows, rows.weights, rows.desired]
+    if job.objective is not None and job.objective.measures_drift:
+        parts.append(rows.questions)
     return {
-        "rows": fingerprint([rows.rows, rows.weights, rows.desired]),
+        "rows": fingerprint(parts),
         "settings": settings,
         "objective": objective,
         "seed": job.seed,

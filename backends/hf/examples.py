@@ -29,6 +29,8 @@ class Rows:
     """Weight of each row in the loss. Empty if all are 1."""
     desired: tuple[bool, ...] = ()
     """For an objective over replies: whether each row's reply is to be preferred."""
+    questions: tuple[str, ...] = ()
+    """The question of each row, by its id. Empty if every row has a question of its own."""
 
     @property
     def dropped(self) -> int:
@@ -76,6 +78,7 @@ def encode(chat: Chat, examples: Sequence[Example], settings: TrainSettings, wid
         retokenized=guessed,
         weights=weights if any(weight != 1 for weight in weights) else (),
         desired=tuple(example.desired for example in kept),
+        questions=tuple(example.source.item for example in kept),
     )
 
 

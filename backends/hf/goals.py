@@ -14,7 +14,7 @@ from backends.objectives import Objective, Preferences
 
 Row = tuple[list[int], int]
 Reference = tuple[list[float], list[float]]
-"""Log-probabilities of rows at the start of a training, and those of replies after prompts of other rows."""
+"""Log-probabilities of rows at the start of a training, and those of replies to other questions."""
 
 
 class Likelihood:
@@ -62,7 +62,7 @@ class Preference:
         self.units = [list(range(i, i + width)) for i in range(0, len(rows.rows), width)]
         self.lengths = [sum(len(rows.rows[i][0]) for i in unit) for unit in self.units]
         self.weights = rows.weights or (1.0,) * len(rows.rows)
-        self.others = _mismatched(rows.rows) if objective.measures_drift else []
+        self.others = mismatched(rows) if objective.measures_drift else []
         self.reference = reference or (self._measure(rows.rows, batch), self._measure(self.others, batch))
 
     def size(self, units: Sequence[int]) -> int:
@@ -96,7 +96,7 @@ class Preference:
 
     @torch.no_grad()
     def _drift(self, members: Sequence[int]) -> torch.Tensor:
-        """Return the mean gain of replies after prompts that they do not belong to, at least 0."""
+        """Return the mean gain of replies after prompts of other questions, at least 0."""
         sums = self._sums([self.others[i] for i in members])
         return (sums - self._tensor([self.reference[1][i] for i in members])).mean().clamp(min=0)
 
@@ -112,7 +112,22 @@ class Preference:
         return torch.tensor(numbers, dtype=torch.float32, device=self.loss.device)
 
 
-def _mismatched(rows: Sequence[Row]) -> list[Row]:
-    """Return each prompt with the reply of the next row."""
-    following = [*rows[1:], *rows[:1]]
-    return [(ids[:start] + other[first:], start) for (ids, start), (other, first) in zip(rows, following, strict=True)]
+def mismatched(rows: Rows) -> list[Row]:
+    """Return each prompt with the reply of the next row that has another question; no rows if there is one question.
+
+    Rows of a question are adjacent, and repeated ones are equal, so the next row alone would often be a reply to the
+    same question.
+    """
+    questions = rows.questions or range(len(rows.rows))
+    if len({*questions}) == 1:
+        return []
+    others = (rows.rows[_next_question(questions, i)] for i in range(len(rows.rows)))
+    return [
+        (ids[:start] + other[first:], start) for (ids, start), (other, first) in zip(rows.rows, others, strict=True)
+    ]
+
+
+def _next_question(questions: Sequence[Any], i: int) -> int:
+    """Return the index of the next row, after the last the first, whose question is another one than that of row i."""
+    count = len(questions)
+    return next(j % count for j in range(i + 1, i + count) if questions[j % count] != questions[i])

@@ -55,9 +55,9 @@ class Novel(Selector):
     """Turns whose answer is the label, by their novelty: they are weighted by it, or the most novel ones are taken.
 
     Novelty is 1 - (`alpha` * g + (1 - `alpha`) * s). Here g is the mean similarity to the other turns on the question
-    whose answer is the label. And s is the largest similarity to another row of the same agent. Similarity is that of
-    words and pairs of words, in [0, 1]. Source: EVOL-RL (arXiv 2509.15194), equation 3, with words in place of
-    embeddings.
+    whose answer is the label. And s is the largest similarity to another row of the same agent: one of the same
+    iteration or, with `accumulate`, one on the same question. Similarity is that of words and pairs of words, in
+    [0, 1]. Source: EVOL-RL (arXiv 2509.15194), equation 3, with words in place of embeddings.
     """
 
     kind: Literal["novel"] = "novel"
@@ -105,14 +105,17 @@ class Novel(Selector):
     def _novelties(self, cases: Sequence[Case]) -> list[float]:
         """Return the novelty of each case, in [0, 1]."""
         words = {case.turn.id: Words(case.turn.text) for case in cases}
-        by_agent: dict[str, list[Case]] = {}
+        together: dict[tuple[str, int | str], list[Case]] = {}
         for case in cases:
-            by_agent.setdefault(case.turn.id.agent, []).append(case)
+            for place in (case.turn.id.iteration, case.turn.id.item):
+                together.setdefault((case.turn.id.agent, place), []).append(case)
         found = []
         for case in cases:
-            own = words[case.turn.id]
-            group = [own.similarity(_words(other, words)) for other in case.group if other.id != case.turn.id]
-            rows = [own.similarity(words[c.turn.id]) for c in by_agent[case.turn.id.agent] if c is not case]
+            own, turn = words[case.turn.id], case.turn.id
+            group = [own.similarity(_words(other, words)) for other in case.group if other.id != turn]
+            peers = [c for c in together[turn.agent, turn.iteration] if c is not case]
+            peers += [c for c in together[turn.agent, turn.item] if c.turn.id.iteration != turn.iteration]
+            rows = [own.similarity(words[c.turn.id]) for c in peers]
             mean = sum(group) / len(group) if group else 0.0
             found.append(1 - (self.alpha * mean + (1 - self.alpha) * max(rows, default=0.0)))
         return [min(1.0, max(0.0, value)) for value in found]

@@ -53,9 +53,10 @@ class Case:
     witnessed: bool = False
     """Whether the label is the only most frequent answer among the others' first answers, given before any reading."""
     group: Sequence[Turn] = ()
-    """All turns on the question that the learner could learn and whose answer is the label."""
+    """All turns on the question, of all iterations that are learned, that the learner could learn and whose answer is
+    the label."""
     against: Sequence[Turn] = ()
-    """All turns on the question that the learner could learn and whose readable answer is another one."""
+    """The same turns whose readable answer is another one."""
 
 
 Chosen = list[tuple[Case, str]]

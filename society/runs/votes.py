@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 class Support:
     """The voters of one debate: `backers` voted for its decision, `spoke` gave a reply or an answer that counts.
 
-    Where every turn is a vote, these two count turns.
+    Where every turn is a vote, these two count turns. `supporters` are the different voters among the backers.
     """
 
     backers: int
     spoke: int
     voters: int
+    supporters: int
 
     @property
     def lone(self) -> bool:
         """Return whether one of several voters alone stands behind the decision."""
-        return self.backers == 1 < self.voters
+        return self.supporters == 1 < self.voters
 
 
 def count_support(society: Society, record: DebateRecord, same: Same) -> Support:
@@ -42,7 +43,9 @@ def count_support(society: Society, record: DebateRecord, same: Same) -> Support
 
 def count_votes(rule: DecisionRule, ballot: Ballot, record: DebateRecord) -> Support:
     """Count the votes behind the decision of this record on its ballot."""
-    return Support(rule.backers(record.result.decision, ballot), rule.replies(ballot), len(ballot.votes))
+    decision = record.result.decision
+    backers, supporters = rule.backers(decision, ballot), rule.supporters(decision, ballot)
+    return Support(backers, rule.replies(ballot), len(ballot.votes), supporters)
 
 
 def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRecord:

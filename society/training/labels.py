@@ -26,7 +26,8 @@ NO_DEBATE = "no debate in the iteration that labels"
 class Labels:
     """Labels by one rule. `evidence` returns what is known about a debate, as of the iteration that labels it.
 
-    A label by votes needs at least `quorum` of them, and more than the share `majority`.
+    A label by votes needs at least `quorum` of them, and more than the share `majority`. With a `quorum` of 2 or more,
+    they are of at least two different voters.
     """
 
     rule: LabelRule
@@ -42,12 +43,14 @@ class Labels:
             return Label(None, NO_DEBATE)
         with faults_of(self.rule, "find", f"on the question {record.result.item!r}"):
             label = require_label(self.rule.find(evidence, agent), self.rule)
-        if label.given and label.votes is not None and not self._suffice(label.backers, label.votes):
+        if label.given and label.votes is not None and not self._suffices(label, label.votes):
             return replace(label, answer=None, reason=NO_QUORUM)
         return label
 
-    def _suffice(self, backers: int, votes: int) -> bool:
-        return backers >= self.quorum and backers > self.majority * votes + 1e-9
+    def _suffices(self, label: Label, votes: int) -> bool:
+        supporters = label.backers if label.supporters is None else label.supporters
+        enough = label.backers >= self.quorum and supporters >= min(self.quorum, 2)
+        return enough and label.backers > self.majority * votes + 1e-9
 
     def agree(self, turn: Turn, label: Label, record: DebateRecord) -> bool:
         """Return whether the answer of a turn in this debate is the label."""
@@ -131,7 +134,8 @@ def find_evidence(rule: DecisionRule, ballot: Ballot, record: DebateRecord, draw
             others[known] = others.get(known, 0) + 1
     rivals = max(others.values(), default=0)
     right = None if not record.scored else lambda answer: is_right(record, answer, same)
-    return Evidence(ballot.history, drawn, decision, support.backers, rivals, support.spoke, same, right)
+    counts = (support.backers, rivals, support.spoke)
+    return Evidence(ballot.history, drawn, decision, *counts, same, right, support.supporters)
 
 
 def is_right(record: DebateRecord, answer: str, same: Same) -> bool:

@@ -7,13 +7,13 @@ as the agents' own adapters together, from the same debates.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import ceil
 
 from society.components.selectors import Case
-from society.core.exchanges import count_replies
+from society.core.exchanges import count_replies, replies
 from society.core.identity import derive_seed
 from society.core.types import Turn
 from society.scenario.models.training import LearnerSpec
@@ -76,29 +76,21 @@ def _limit(learner: LearnerSpec, most: int | None, rows: Sequence[Row], seed: in
     draw = random.Random(derive_seed(seed, "limit", rows[0].case.turn.id.agent))
     taken: list[Row] = []
     count = tokens = lead = 0
-    endless = most is None and not any(row.tokens for row in rows)
-    smallest = min(row.replies for row in rows)
-    for row in _draws(rows, draw, learner.repeat and not endless):
-        size, replies = row.tokens, row.replies
-        if most is not None and count + smallest > most:
-            break
-        if (most is not None and count + replies > most) or (not row.desired and replies > lead):
-            continue
-        if learner.tokens is not None and tokens + size / 2 > learner.tokens:
-            break  # without this row, the total is closer to the limit
-        taken.append(row)
-        count += replies
-        tokens += size
-        lead += replies if row.desired else -replies
-    return taken
-
-
-def _draws(rows: Sequence[Row], draw: random.Random, repeat: bool) -> Iterator[Row]:
-    """Yield all rows in a random order, once or repeatedly."""
+    repeats = learner.repeat and (most is not None or any(row.tokens for row in rows))
     while True:
-        yield from _balanced_order(rows, draw)
-        if not repeat:
-            return
+        before = len(taken)
+        for row in _balanced_order(rows, draw):
+            size, parts = row.tokens, row.replies
+            if (most is not None and count + parts > most) or (not row.desired and parts > lead):
+                continue
+            if learner.tokens is not None and tokens + size / 2 > learner.tokens:
+                return taken  # without this row, the total is closer to the limit
+            taken.append(row)
+            count += parts
+            tokens += size
+            lead += parts if row.desired else -parts
+        if not repeats or len(taken) == before:
+            return taken
 
 
 def _balanced_order(rows: Sequence[Row], draw: random.Random) -> list[Row]:
@@ -124,6 +116,7 @@ def _balanced_order(rows: Sequence[Row], draw: random.Random) -> list[Row]:
 
 
 def count_tokens(turn: Turn) -> int:
-    """Return the number of tokens of a row: prompt and reply. The reply's stored tokens count, if there are any."""
-    generated = turn.usage.generated_tokens if turn.tokens is None else len(turn.tokens)
-    return turn.usage.prompt_tokens + generated
+    """Return the number of tokens of the rows of a turn: prompts and replies. Stored tokens count if there are any."""
+    learned = [reply for _, reply in replies(turn)]
+    generated = [r.usage.generated_tokens if r.tokens is None else len(r.tokens) for r in learned]
+    return turn.usage.prompt_tokens + sum(generated)

@@ -12,7 +12,7 @@ from society.components.faults import faults_of
 from society.components.labels.base import Label
 from society.components.selectors import NOT_SELECTED, Case, require_chosen, require_weights
 from society.core.exchanges import count_replies, replies
-from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn, TurnId
+from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
 from society.training.contrast import AGAINST, Chooser, contrast
@@ -47,23 +47,18 @@ def select_examples(
     that are selected for them are no undesired replies.
     """
     found = TrainingSet()
-    rows: list[Row] = []
-    able: set[TurnId] = set()
-    debates = 0
-    for part in _by_iteration(records):
-        cases = _list_cases(learner, agents, part, labels, found.left_out)
-        taken = _choose(learner, cases, seed, place, found.left_out)
-        chosen = [row for row in taken if row.weight > 0]
-        found.left_out[NO_WEIGHT] += len(taken) - len(chosen)
-        desired = {row.case.turn.id for row in taken}
-        if learner.objective.contrast == "pair" and others:
-            theirs = _list_cases(learner, others, part, labels, Counter())
-            desired |= {row.case.turn.id for row in _choose(learner, theirs, seed, place, Counter())}
-        chooser = Chooser(learner.objective, desired, labels.same, seed, place)
-        rows += contrast(chooser, chosen, cases, found.left_out)
-        able |= {case.turn.id for case in cases}
-        debates = len(part)
-    limited = limit_rows(learner, rows, debates, seed)
+    cases = _list_cases(learner, agents, records, labels, found.left_out)
+    taken = _choose(learner, cases, seed, place, found.left_out)
+    chosen = [row for row in taken if row.weight > 0]
+    found.left_out[NO_WEIGHT] += len(taken) - len(chosen)
+    desired = {row.case.turn.id for row in taken}
+    if learner.objective.contrast == "pair" and others:
+        theirs = _list_cases(learner, others, records, labels, Counter())
+        desired |= {row.case.turn.id for row in _choose(learner, theirs, seed, place, Counter())}
+    chooser = Chooser(learner.objective, desired, labels.same, seed, place)
+    rows = contrast(chooser, chosen, cases, found.left_out)
+    able = {case.turn.id for case in cases}
+    limited = limit_rows(learner, rows, _count_newest(records), seed)
     found.left_out[OVER_LIMIT] += len(rows) - len({id(row.case) for row in limited})
     found.left_out[NOT_SELECTED] -= len(able & {row.against.id for row in limited if row.against is not None})
     found.examples = _make_examples(limited)
@@ -71,11 +66,10 @@ def select_examples(
     return found
 
 
-def _by_iteration(records: Iterable[DebateRecord]) -> list[list[DebateRecord]]:
-    parts: dict[int, list[DebateRecord]] = {}
-    for record in records:
-        parts.setdefault(record.result.iteration, []).append(record)
-    return [parts[iteration] for iteration in sorted(parts)]
+def _count_newest(records: Iterable[DebateRecord]) -> int:
+    """Return the number of debates of the last iteration, of which limits may be a share."""
+    iterations = [record.result.iteration for record in records]
+    return iterations.count(max(iterations, default=0))
 
 
 def _list_cases(
@@ -200,11 +194,11 @@ class _Questions:
     records: Sequence[DebateRecord]
     labels: Labels
     _turns: dict[str, list[Turn]] | None = None
-    _sides: dict[tuple[str, int, Label], tuple[tuple[Turn, ...], tuple[Turn, ...]]] = field(default_factory=dict)
+    _sides: dict[tuple[int, str, int, Label], tuple[tuple[Turn, ...], tuple[Turn, ...]]] = field(default_factory=dict)
 
     def sides(self, record: DebateRecord, label: Label) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
         """Return the turns on a debate's question whose answer is the label, and those with another answer."""
-        key = (record.result.item, record.result.sample, label)
+        key = (record.result.iteration, record.result.item, record.result.sample, label)
         if key not in self._sides:
             for_label: tuple[list[Turn], list[Turn]] = ([], [])
             for turn in self._list(record.result.item):

@@ -302,6 +302,18 @@ def test_a_vote_over_all_turns_counts_each_turn() -> None:
     assert Majority(over="all", unparsed="veto").decide(ballot).reason == "2 of 8 voters without an answer"
 
 
+def test_two_turns_of_one_voter_are_no_quorum_of_two() -> None:
+    rounds = {"a": ["4", "4"], "b": [None, None], "c": [None, "5"]}
+    turns = {name: [make_turn(name, answer, i) for i, answer in enumerate(said, 1)] for name, said in rounds.items()}
+    votes = [vote_of(name, spoken[-1]) for name, spoken in turns.items()]
+    ballot = Ballot(votes, turns, (), str.__eq__, seed=0)
+    every = Majority(over="all")
+    decision = every.decide(ballot)
+    assert (decision.answer, every.backers(decision, ballot), every.supporters(decision, ballot)) == ("4", 2, 1)
+    refused = Majority(over="all", quorum=2).decide(ballot)
+    assert (refused.answer, refused.reason) == (None, "1 of 3 voters agree, fewer than the quorum of 2")
+
+
 def test_a_failed_turn_is_no_reply_in_a_vote_over_all_turns() -> None:
     failed = replace(make_turn("a", None, 2), status="failed")
     history = {"a": [make_turn("a", "4"), failed], "b": [make_turn("b", "4")]}

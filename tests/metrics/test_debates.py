@@ -384,7 +384,7 @@ def test_decisions_that_rest_on_one_vote_are_counted() -> None:
     found = summarize(society, [lone, wrong, sure, none])
     assert (found.lone, found.lone_right, found.lone_before, found.lone_right_before) == (2, 1, 1, 0)
     assert describe_lone(found) == "2 of 3 decisions, 1 of 2 right ones; before debating 0 of 2 right ones"
-    assert count_support(society, lone, str.__eq__) == Support(1, 2, 3)
+    assert count_support(society, lone, str.__eq__) == Support(1, 2, 3, 1)
     strict = make_society(quorum=2)
     refused = [
         decided(strict, *rounds, item="q")

@@ -20,6 +20,7 @@ PAPER = Path(__file__).parents[2] / "scenarios" / "paper"
         (["agents.agent.count=1"], "train.quorum: no decision can be a label: there is one voter"),
         (["decision={kind: judge, agent: agent-1}"], "lower `train.quorum`, or set `train.label: gold`"),
         (["train.label={kind: vote, leave_one_out: true}", "train.quorum=3"], "at most 2 votes of other agents"),
+        (["train.label={kind: vote, over: all}", "agents.agent.count=1"], "a quorum of 2 needs two voters"),
         (
             ["train.label={kind: vote, leave_one_out: true}", "agents.agent.count=2"],
             "lower `train.quorum` to 1",

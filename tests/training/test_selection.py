@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from backends.objectives import Dpo, Kto
 from society.components.decisions.base import DecisionRule, vote_of
 from society.components.decisions.counting import Majority
+from society.components.filters import Novel
 from society.components.labels.base import Evidence, Label, LabelRule
 from society.components.labels.truth import Gold, ToolLabel
-from society.components.labels.votes import ConsensusLabel
+from society.components.labels.votes import ConsensusLabel, VoteLabel
 from society.components.selectors import Agrees, All, Case, Chosen, Critic, Selector, Success
 from society.core.types import Ballot, ChatMessage, Decision, GenerateOutput, ToolCall, Turn, TurnId, Usage
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
 from society.store.rows import ResultRow
 from society.training.labels import Labels, find_evidence
+from society.training.limits import count_tokens
 from society.training.selection import TrainingSet, select_examples
 
 
@@ -204,6 +206,22 @@ def test_the_quorum_of_labels_can_be_set() -> None:
     assert labels("gold").find(both).given
 
 
+@pytest.mark.parametrize("rule", [ConsensusLabel(), VoteLabel(over="all")])
+def test_one_agent_alone_makes_no_label_by_speaking_twice(rule: LabelRule) -> None:
+    every = Majority(over="all")
+    lone = record({"a": ("5", "5"), "b": (None, None), "c": (None, None)}, Decision("5", 1 / 3))
+    failed = [t if t.answer else replace(t, status="failed") for t in lone.turns]
+    debate = DebateRecord(lone.result, tuple(failed))
+    found = replace(labels(rule=every), rule=rule)
+    assert found.find(debate).reason == "no quorum"
+    assert replace(found, quorum=1).find(debate).answer == "5"
+    joined = record({"a": ("5", "5"), "b": ("5", None), "c": ("4", None)}, Decision("5", 0.5))
+    assert replace(found, majority=0.4).find(joined).answer == "5"
+    drawn = [replace(turn("a", "propose", 1, "5"), id=TurnId(0, "q", "propose", 1, "a", n)) for n in (1, 2)]
+    evidence = Evidence({}, drawn, Decision(None), 0, 0, 0, str.__eq__)
+    assert VoteLabel(samples=2).find(evidence, "").supporters == 2  # answered twice, without a debate between them
+
+
 def test_an_earlier_answer_counts_for_the_label_where_the_decision_counts_it() -> None:
     debate = record({"a": ("4", "4"), "b": ("4", None), "c": ("5", None)}, Decision("4", 2 / 3))
     assert not labels().find(debate).given
@@ -339,9 +357,9 @@ def test_a_tool_labels_answers_that_it_gave() -> None:
         history = {one.id.agent: [one] for one in turns}
         return rule.find(Evidence(history, (), decided, 2, 1, 3, str.__eq__), "a")
 
-    assert find(ToolLabel(), said) == Label("4", "", 2, 0, 2)
+    assert find(ToolLabel(), said) == Label("4", "", 2, 0, 2, 2)
     assert find(ToolLabel(tools=("search",)), said).reason == "no answer that a tool gave"
-    assert find(ToolLabel(), [*said, called("e", "7", "7")]) == Label("4", "", 2, 1, 3)
+    assert find(ToolLabel(), [*said, called("e", "7", "7")]) == Label("4", "", 2, 1, 3, 2)
 
 
 # Objectives over pairs and single replies
@@ -428,3 +446,64 @@ def test_a_turn_that_is_selected_with_weight_0_is_counted_once() -> None:
     found = select_examples(spec.model_copy(update={"select": Zero()}), ("a",), debates, ALWAYS, 0)
     assert len(found.examples) == 5
     assert found.left_out == {"weight 0": 5}
+
+
+# Rows of several iterations, and limits
+
+
+def moved(debate: DebateRecord, iteration: int) -> DebateRecord:
+    """Return the same debate in another iteration."""
+    turns = [replace(t, id=replace(t.id, iteration=iteration)) for t in debate.turns]
+    return DebateRecord(replace(debate.result, iteration=iteration), tuple(turns))
+
+
+def test_a_critics_rows_of_several_iterations_are_of_different_questions() -> None:
+    """36 rows that stayed right are thinned to 12 in all, not to the same four in each iteration."""
+    debates = [moved(debate, i) for i in range(3) for debate in everybody({"a": (4, 36)})]
+    learner = LearnerSpec(phases=("debate",), select=Critic(corrected_share=0.5), accumulate=True, rows=100)
+    found = select_examples(learner, ("a",), debates, ALWAYS, 7).examples
+    stayed = [example.source for example in found if example.rule == "stayed right"]
+    assert len(stayed) == 12
+    assert len({source.item for source in stayed}) > 4
+    assert {source.iteration for source in stayed} == {0, 1, 2}
+
+
+def test_undesired_replies_may_be_of_an_earlier_iteration() -> None:
+    debates = [opposed(1, {"a": "5"}, "5"), moved(opposed(1, {"a": "4"}, "4"), 1)]
+    learner = LearnerSpec(phases=("propose",), turn="first", objective=Dpo(), accumulate=True, rows=10)
+    pairs = select_examples(learner, ("a",), [debates[0], moved(opposed(1, {"a": "5"}, "4"), 1)], ALWAYS, 0).examples
+    assert pairs == []  # selected in iteration 0, so it is no undesired reply in iteration 1
+    wrong = opposed(1, {"a": "6"}, "5")
+    pairs = select_examples(learner, ("a",), [wrong, debates[1]], ALWAYS, 0).examples
+    assert [(e.source.iteration, e.desired) for e in pairs] == [(1, True), (0, False)]
+
+
+def test_a_repeated_reply_of_an_earlier_iteration_is_not_novel() -> None:
+    debates = [moved(opposed(n, {"a": "4"}, "4"), i) for i, n in ((0, 1), (1, 1), (1, 2))]
+    learner = LearnerSpec(phases=("propose",), turn="first", select=Novel(alpha=0), accumulate=True, rows=10)
+    found = select_examples(learner, ("a",), debates, ALWAYS, 0)
+    assert found.examples == []  # the texts of all three are equal
+    others = [moved(opposed(n, {"a": "4"}, "4"), i) for i, n in ((0, 1), (1, 2))]
+    assert len(select_examples(learner, ("a",), others, ALWAYS, 0).examples) == 2
+
+
+def called_twice(number: int, answer: str, decision: str = "4") -> DebateRecord:
+    """Return a debate of one turn with a call of a tool, whose replies have 7 and 5 tokens."""
+    debate = opposed(number, {"a": answer}, decision)
+    first = GenerateOutput("<use calculator>2+2", "stop_text", Usage(10, 7), tokens=tuple(range(7)))
+    call = ToolCall("calculator", "2+2", "4", "ok", first)
+    spoken = replace(debate.turns[0], calls=(call,), usage=Usage(30, 12), tokens=tuple(range(5)))
+    return DebateRecord(debate.result, (spoken,))
+
+
+def test_the_tokens_of_all_replies_of_a_turn_count() -> None:
+    assert count_tokens(called_twice(1, "4").turns[0]) == 30 + 7 + 5
+
+
+def test_rows_that_no_longer_fit_end_the_repetition() -> None:
+    """A desired turn of two replies and undesired ones of one: after four rows, none fits into five."""
+    debates = [called_twice(1, "4"), *(opposed(n, {"a": "5"}, "4") for n in (2, 3))]
+    learner = LearnerSpec(phases=("propose",), turn="first", objective=Kto(), rows=5, repeat=True)
+    found = select_examples(learner, ("a",), debates, ALWAYS, 0).examples
+    assert [example.desired for example in found].count(True) == 2
+    assert len(found) == 4

@@ -81,7 +81,7 @@ class DecisionRule(Component, ABC):
             return Decision(None, reason="no voter gave a readable answer")
         settled = replace(ballot, votes=votes)
         decision = require_decision(self.count(settled))
-        return self.require_quorum(decision, self.backers(decision, ballot), len(votes))
+        return self.require_quorum(decision, self.supporters(decision, ballot), len({vote.agent for vote in votes}))
 
     def settle(self, ballot: Ballot) -> list[Vote]:
         """Return the votes that are counted, after the policies for missing answers."""
@@ -98,6 +98,15 @@ class DecisionRule(Component, ABC):
             return 0
         given = (vote.answer for vote in self.settle(ballot))
         return sum(answer is not None and ballot.same(answer, decision.answer) for answer in given)
+
+    def supporters(self, decision: Decision, ballot: Ballot) -> int:
+        """Return the number of different voters behind the decided answer. Where every turn is a vote, `backers` counts
+        turns, of which a voter has several."""
+        answer = decision.answer
+        if answer is None or not self.counts_turns:
+            return self.backers(decision, ballot)
+        votes = [vote for vote in self.settle(ballot) if vote.answer is not None]
+        return len({vote.agent for vote in votes if ballot.same(vote.answer or "", answer)})
 
     def describe_support(self, decision: Decision, voters: int) -> str:
         """Return in words how the votes of `voters` agents led to the decided answer, such as "80% of 5 voters"."""

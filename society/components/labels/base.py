@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from society.answers import choose_spelling, group
@@ -20,7 +20,9 @@ class Evidence:
 
     `turns` has each voter's turns as a speaker, in order. `drawn` has the additional first answers that the label asked
     for (`draws`). `decision` is that of the society, which `backers` voters support; `rivals` support the most frequent
-    other answer, and `spoke` voters replied. `right` is the verdict on an answer; None without a true answer.
+    other answer, and `spoke` voters replied. Where every turn is a vote, these three count turns, and `supporters` the
+    different voters behind `backers`; it is None where they are as many. `right` is the verdict on an answer; None
+    without a true answer.
     """
 
     turns: Mapping[str, Sequence[Turn]]
@@ -31,6 +33,7 @@ class Evidence:
     spoke: int
     same: Same
     right: Callable[[str], bool] | None = None
+    supporters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class Label:
     """The label of a debate, or the `reason` why it has none.
 
     `backers` of `votes` gave the answer, and `rivals` the most frequent other one. `votes` is None for a label that is
-    no vote. Its answer is None where a verdict takes the place of an answer.
+    no vote. `supporters` is the number of different voters among the backers; None where each vote is of another one.
+    Its answer is None where a verdict takes the place of an answer.
     """
 
     answer: str | None
@@ -46,6 +50,7 @@ class Label:
     backers: int = 0
     rivals: int = 0
     votes: int | None = None
+    supporters: int | None = None
 
     @property
     def given(self) -> bool:
@@ -122,7 +127,7 @@ def require_label(label: object, rule: LabelRule) -> Label:
         raise ResultError(f"a Label with the reason {label.reason!r:.40}, which is no text,")
     if label.answer is None and not label.reason and type(rule).agrees is LabelRule.agrees:
         raise ResultError("a Label with neither an answer nor a reason why there is none")
-    numbers = (label.backers, label.rivals, 0 if label.votes is None else label.votes)
+    numbers = (label.backers, label.rivals, *(n for n in (label.votes, label.supporters) if n is not None))
     if not all(isinstance(number, int) and number >= 0 for number in numbers):
         raise ResultError(f"a Label with the counts {numbers!r:.60}, which are no numbers of votes,")
     return label
@@ -136,6 +141,16 @@ def count_answers(answers: Sequence[str | None], same: Same) -> Label:
     if sizes[0] == sizes[1]:
         return Label(None, NO_CONSENSUS if given else NO_VOTES, sizes[0], sizes[1], len(answers))
     return Label(choose_spelling([given[i] for i in classes[0]]), "", sizes[0], sizes[1], len(answers))
+
+
+def count_turns(turns: Sequence[Turn], same: Same) -> Label:
+    """Return the most frequent answer of turns as a label. All turns of an agent in a debate are of one voter."""
+    label = count_answers([turn.answer for turn in turns], same)
+    answer = label.answer
+    if answer is None:
+        return label
+    backing = [turn for turn in turns if turn.answer is not None and same(turn.answer, answer)]
+    return replace(label, supporters=len({(turn.id.agent, turn.id.sample) for turn in backing}))
 
 
 NO_CONSENSUS, NO_VOTES, NO_QUORUM, NO_GOLD = "no consensus", "no readable vote", "no quorum", "no true answer"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from society.components.facts import LabelFacts, Reasons
-from society.components.labels.base import NO_GOLD, Evidence, Label, LabelRule, count_answers
+from society.components.labels.base import NO_GOLD, Evidence, Label, LabelRule, count_turns
 from society.core.types import Turn
 
 
@@ -48,8 +48,8 @@ class ToolLabel(LabelRule):
 
     def find(self, evidence: Evidence, agent: str) -> Label:
         spoken = [turn for turns in evidence.turns.values() for turn in turns]
-        checked = [turn.answer for turn in (*spoken, *evidence.drawn) if self._is_checked(turn, evidence)]
-        return count_answers(checked, evidence.same) if checked else Label(None, NO_CHECK)
+        checked = [turn for turn in (*spoken, *evidence.drawn) if self._is_checked(turn, evidence)]
+        return count_turns(checked, evidence.same) if checked else Label(None, NO_CHECK)
 
     def most_votes(self, turns: Mapping[str, int], agents: int) -> int | None:
         return sum(turns.values())

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from society.components.facts import LabelFacts, Reasons
-from society.components.labels.base import NO_CONSENSUS, Evidence, Label, LabelRule, count_answers
+from society.components.labels.base import NO_CONSENSUS, Evidence, Label, LabelRule, count_turns
 from society.core.errors import FieldError
 from society.core.types import Turn
 
@@ -27,7 +27,7 @@ class ConsensusLabel(LabelRule):
         decision = evidence.decision
         if decision.answer is None or decision.tied:
             return Label(None, NO_CONSENSUS)
-        return Label(decision.answer, "", evidence.backers, evidence.rivals, evidence.spoke)
+        return Label(decision.answer, "", evidence.backers, evidence.rivals, evidence.spoke, evidence.supporters)
 
 
 class VoteLabel(LabelRule):
@@ -78,7 +78,7 @@ class VoteLabel(LabelRule):
         voters = {name: turns for name, turns in evidence.turns.items() if not self._is_own(name, agent)}
         turns = [turn for spoken in voters.values() for turn in self._which(spoken)]
         turns += [turn for turn in evidence.drawn if not self._is_own(turn.id.agent, agent)]
-        return count_answers([turn.answer for turn in turns if turn.status == "ok"], evidence.same)
+        return count_turns([turn for turn in turns if turn.status == "ok"], evidence.same)
 
     def most_votes(self, turns: Mapping[str, int], agents: int) -> int | None:
         cast = sum(turns.values()) if self.over == "all" else len(turns)

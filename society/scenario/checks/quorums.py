@@ -44,12 +44,21 @@ def _votes(scenario: Scenario, spec: TrainSpec) -> Iterator[tuple[Steps, str, ob
     for learner in spec.learners.values():
         rule, named = spec.label_of(learner), agents_of(learner.agents, flow.society.members)
         speakers = {a for phase in flow.phases if phase.plan.name in learner.phases for a in phase.plan.speakers}
+        once = dict.fromkeys(turns, 1)
         with faults_of(rule, "most_votes"):
             most = max((_count(rule, turns, agents, agent) for agent in named or speakers), default=0)
+            different = max((_count(rule, once, agents, agent) for agent in named or speakers), default=0)
         if 0 < most < spec.quorum:
             votes = count_of(most, "vote") + " of other agents" * rule.leaves_own
             message = f"no vote can be a label: a debate has at most {votes}, fewer than `quorum`"
             yield ("train", "quorum"), f"{message}; lower `train.quorum` to {most} or less", spec.quorum
+            return
+        if different == 1 < spec.quorum:
+            whose = "one other agent" if rule.leaves_own else "one agent"
+            message = (
+                f"no vote can be a label: all votes of a debate are of {whose}, and a quorum of 2 needs two voters"
+            )
+            yield ("train", "quorum"), f"{message}; set `train.quorum: 1`, or add agents", spec.quorum
             return
 
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from backends.hf.batches import Batches  # noqa: E402
 from backends.hf.examples import Rows  # noqa: E402
-from backends.hf.goals import Preference, _mismatched  # noqa: E402
+from backends.hf.goals import Preference, mismatched  # noqa: E402
 from backends.hf.loading import load_model  # noqa: E402
 from backends.hf.loop import Share, Watch, train_rows  # noqa: E402
 from backends.hf.loss import Loss, collate  # noqa: E402
@@ -58,6 +58,14 @@ def pairs(count: int) -> list[tuple[list[int], int]]:
     return found
 
 
+def test_the_drift_is_measured_on_replies_to_other_questions() -> None:
+    rows = [([i, 10 + i], 1) for i in range(5)]
+    found = mismatched(Rows(rows, questions=("a", "a", "a", "b", "a")))
+    assert [ids for ids, _ in found] == [[0, 13], [1, 13], [2, 13], [3, 14], [4, 13]]
+    assert mismatched(Rows(rows, questions=("a",) * 5)) == []
+    assert [ids[1] for ids, _ in mismatched(Rows(rows))] == [11, 12, 13, 14, 10]
+
+
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("kind", ["dpo", "kto"])
 def test_the_loss_of_replies_and_its_gradient_are_those_of_plain_arithmetic(
@@ -67,9 +75,10 @@ def test_the_loss_of_replies_and_its_gradient_are_those_of_plain_arithmetic(
     rows = pairs(3)
     objective = Dpo(beta=0.3, nll=0.5) if kind == "dpo" else Kto(beta=0.3, undesired=2.0)
     loss = Loss(network, network, None, plain=not fused)
-    goal = Preference(loss, Rows(rows, desired=(True, False) * 3), lambda columns: None, objective, 4)
+    whole = Rows(rows, desired=(True, False) * 3, questions=("one", "one", "two", "two", "one", "three"))
+    goal = Preference(loss, whole, lambda columns: None, objective, 4)
     before = [logprob(network, row).item() for row in rows]
-    others = [logprob(network, row).item() for row in _mismatched(rows)]
+    others = [logprob(network, row).item() for row in mismatched(whole)]
     assert goal.reference[0] == pytest.approx(before, rel=1e-5)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -80,7 +89,7 @@ def test_the_loss_of_replies_and_its_gradient_are_those_of_plain_arithmetic(
         plain = sum(-torch.nn.functional.logsigmoid(0.3 * (gains[i] - gains[i + 1])) for i in (0, 2, 4))
         plain = plain + 0.5 * sum(-logprob(network, rows[i]) / (len(rows[i][0]) - rows[i][1]) for i in (0, 2, 4))
     else:
-        moved = [logprob(network, row).item() - was for row, was in zip(_mismatched(rows), others, strict=True)]
+        moved = [logprob(network, row).item() - was for row, was in zip(mismatched(whole), others, strict=True)]
         drift = max(0.0, sum(moved) / 6)
         plain = sum(1 - torch.sigmoid(0.3 * (gains[i] - drift)) for i in (0, 2, 4))
         plain = plain + 2 * sum(1 - torch.sigmoid(0.3 * (drift - gains[i])) for i in (1, 3, 5))
