@@ -78,16 +78,28 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """A comparison of each of the longest arms with itself, after an earlier and a later iteration."""
+
+    early: int
+    late: int
+    planned: bool = True
+
+
+@dataclass(frozen=True)
 class Suite:
-    """Arms on one model and the same questions. All arms of a seed share the first arm's debates of the base."""
+    """Arms on one model and the same questions.
+
+    All arms of a seed share the first arm's debates of the base, where they are run in one place. Elsewhere they are
+    drawn again, and a few of 500 differ.
+    """
 
     title: str
     page: str
     """Name of the page with its tables, in benchmarks/results/lab."""
     arms: Mapping[str, Arm]
     looks: tuple[Look, ...]
-    growth: tuple[tuple[int, int], ...] = ()
-    """Between which iterations the longest arms are looked at."""
+    growth: tuple[Growth, ...] = ()
     figure: str = ""
     """Its file in docs, if it has one."""
     drawn: tuple[str, ...] = ()

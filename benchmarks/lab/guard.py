@@ -6,6 +6,7 @@ Each summary is replayed as a guard would have seen it. Newer summaries have the
 ones have the number of corrected rows, from which the share of first answers that are the label follows where rows were
 not limited. A run *fell* if its last evaluation is worse than its best one by two standard errors of the paired
 difference. Alarms are by means and their standard errors, which is stricter than the guard's comparison by question.
+The kept accuracy is that of the evaluation nearest to the iteration that the guard keeps.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.lab.arms import RESULTS, ROOT
+from benchmarks.lab.rules import RULE_ARMS
 from society.scenario.models.training import GuardSpec
 from society.training.signals import LOWER_IS_BETTER
 
@@ -86,12 +88,31 @@ def replay(name: str, rounds: Rounds, spec: GuardSpec) -> Replay | None:
     return Replay(name, fell, alarm, share[best], share[last], share[kept])
 
 
+def groups(found: Sequence[Replay]) -> dict[str, list[Replay]]:
+    """Return the runs of each experiment. DPO is apart: its societies fall to 2 %, which anything would find."""
+    rules = [one for one in found if one.run.rsplit("-", 1)[0] in RULE_ARMS]
+    dpo = [one for one in rules if "_dpo" in one.run]
+    return {
+        "first experiment": [one for one in found if one not in rules],
+        "rules without DPO": [one for one in rules if one not in dpo],
+        "DPO": dpo,
+        "all": list(found),
+    }
+
+
+def count_alarms(name: str, found: Sequence[Replay]) -> str:
+    """Return a row of the table of counts."""
+    falls, alarms = [one for one in found if one.fell], [one for one in found if one.alarm]
+    caught = sum(one.fell for one in alarms)
+    gain = f"{100 * fmean(one.kept - one.last for one in alarms):+.1f} points" if alarms else "-"
+    return (
+        f"| {name} | {len(found)} | {len(falls)} | {caught} of {len(falls)} | "
+        f"{len(alarms) - caught} of {len(found) - len(falls)} | {gain} |"
+    )
+
+
 def write(found: Sequence[Replay], spec: GuardSpec) -> str:
     """Return the page: counts of alarms and falls, then a row for each run."""
-    falls, still = [one for one in found if one.fell], [one for one in found if not one.fell]
-    raised = [one for one in still if one.alarm]
-    gains = [100 * (one.kept - one.last) for one in falls if one.alarm]
-    kept = "- With an alarm, the society that the guard keeps is {:+.1f} points from the last one (mean of {} falls)."
     told = (__doc__ or "").split("\n\n")[2].strip()
     lines = [
         "# The guard on the runs of the lab",
@@ -101,10 +122,12 @@ def write(found: Sequence[Replay], spec: GuardSpec) -> str:
         "",
         told,
         "",
-        f"- {len(found)} runs have the estimate. {len(falls)} fell, and {len(still)} did not.",
-        f"- Alarms on runs that fell: {len(gains)} of {len(falls)}; the others are misses.",
-        f"- Alarms on runs that did not fall: {len(raised)} of {len(still)}.",
-        *([kept.format(fmean(gains), len(gains))] if gains else []),
+        "An alarm on a run that fell finds it, and one on another run is false. The last column has the accuracy that "
+        "the guard keeps less the last one, as the mean over runs with an alarm, false ones included.",
+        "",
+        "| runs | with the estimate | fell | found | false alarms | kept less last |",
+        "|---|---|---|---|---|---|",
+        *(count_alarms(name, some) for name, some in groups(found).items() if some),
         "",
         "| run | fell | alarm in | best before | best accuracy | last accuracy | kept accuracy |",
         "|---|---|---|---|---|---|---|",

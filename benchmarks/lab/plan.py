@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.lab.arms import SEEDS, SHOWN, Arm, Look, Suite
+from benchmarks.lab.arms import SEEDS, SHOWN, Arm, Growth, Look, Suite
 from benchmarks.lab.rules import RULE_ARMS, RULE_SUITES
 from society.core.errors import InputError
 
@@ -18,7 +18,8 @@ FEW = SEEDS[:3]
 UNMATCHED = (
     "**Tainted (control):** the `union` arms are not matched in compute. Their shared critic kept more rows of the "
     "same debates, and in later iterations they had more labels: `union` trained on 31 % more tokens than "
-    "`multiagent`, `capitals_union` on 31 % more than `capitals`, `union_w_0` on 8 % more than `critic_w_0`."
+    "`multiagent` (on 15 % more in the first ten iterations), `capitals_union` on 31 % more than `capitals`, "
+    "`union_w_0` on 26 % more than `critic_w_0` (seed 1), and the controls of the attempts on 13 to 21 % more."
 )
 READER = (
     "**Tainted (reader):** the reader of `capitals` knew only names of capitals. A reply that named another city "
@@ -62,7 +63,7 @@ LAB = Suite(
         Look.against("union_w_0", 10, "union", planned=False),
         Look.against("critic_w_0", 20, "multiagent", planned=False),
     ),
-    ((5, 10), (10, 30)),
+    (Growth(5, 10, planned=False), Growth(10, 30)),
     "results.svg",
     ("multiagent", "union", "critic_w_0", "single_agent", "majority_ft", "star"),
     (UNMATCHED, GOLD_LABELS),
@@ -80,7 +81,7 @@ CAPITALS = Suite(
         Look.against("capitals", 10, "capitals_union"),
         Look.against("capitals_w_0", 4, "capitals", planned=False),
     ),
-    ((0, 4), (2, 4), (0, 10), (4, 10)),
+    tuple(Growth(early, late, planned=False) for early, late in ((0, 4), (2, 4), (0, 10), (4, 10))),
     "results_capitals.svg",
     ("capitals", "capitals_union", "capitals_w_0"),
     (READER, UNMATCHED, LONE_CRITIC),

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import yaml
 
-from benchmarks.lab.arms import RESULTS, Arm, Look, Suite
+from benchmarks.lab.arms import RESULTS, Arm, Growth, Look, Suite
 from society.core.errors import InputError
 
 PLAN: Mapping[str, Any] = yaml.safe_load((Path(__file__).parent / "experiment.yaml").read_text("utf-8"))
 PAPER, CONTROL = "paper", "control"
 RULES, EQUAL = tuple(PLAN["rules"]), "majority_six"
-"""Rules, and the model alone that generates and trains as much as a society."""
+"""Rules, and the model alone that generates as many answers as a society, and is given as many rows."""
 TITLES = {
     "a": "Rules, stage a: the lab model",
     "b": "Rules, stage b: the lab model",
@@ -55,16 +56,20 @@ def suite_of_stage(stage: str, rules: Iterable[str]) -> Suite:
     arms, societies = arms_of(stage, rules), [f"{stage}_{rule}" for rule in rules]
     last, rivals = PLAN["stages"][stage]["iterations"], [f"{stage}_{name}" for name in PLAN["stages"][stage]["alone"]]
     controls = tuple((name, f"{name}_{CONTROL}") for name in societies)
-    alone = tuple((name, rival) for name in societies for rival in rivals)
+    alone = {rival: tuple((name, rival) for name in societies) for rival in rivals}
     if stage == "a":
         first = tuple((name, societies[0]) for name in societies[1:])
-        looks = (Look(last, controls), Look(last, alone), Look(last, first))
+        looks = (Look(last, controls), Look(last, tuple(chain(*alone.values()))), Look(last, first))
         looks = (*looks, Look(last, controls, planned=False, vote="all"))
     else:
-        equal = tuple((name, f"{stage}_{EQUAL}") for name in societies)
-        majority = tuple((name, rivals[0]) for name in societies)
-        looks = (Look(last, (*controls, *majority)), Look(last, alone), Look(last, (*controls, *equal), vote="all"))
-    return Suite(TITLES[stage], f"rules_{stage}", arms, looks, (tuple(PLAN["stages"][stage]["growth"]),))
+        majority, equal, frozen = (alone[f"{stage}_{name}"] for name in ("majority", EQUAL, "frozen_alone"))
+        looks = (
+            Look(last, (*controls, *majority)),
+            Look(last, frozen),
+            Look(last, (*controls, *equal), vote="all"),
+            Look(last, equal, planned=False),
+        )
+    return Suite(TITLES[stage], f"rules_{stage}", arms, looks, (Growth(*PLAN["stages"][stage]["growth"]),))
 
 
 def best_rules() -> tuple[str, ...]:

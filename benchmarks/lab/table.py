@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lab.arms import ROOT, Suite
-from benchmarks.lab.compare import contrast, differences
+from benchmarks.lab.compare import contrast, gained, test
 from benchmarks.lab.plan import ARMS, SUITES
 from benchmarks.lab.summary import read
 from society.core.types import Usage
@@ -23,6 +23,20 @@ PAGES, FIGURES = ROOT / "benchmarks" / "results" / "lab", ROOT / "docs"
 """Folders of the pages with tables, and of the figures."""
 Summaries = Mapping[str, Mapping[int, dict[str, Any]]]
 """Summaries by arm and seed."""
+LIBRARIES = ("torch", "transformers")
+"""Libraries whose versions change draws."""
+ACCURACY = (
+    "The mean over seeds, and its 95 % interval by Student's t: seeds are the unit. One seed has no interval. A cell "
+    "of fewer seeds than its arm has names them.\n\n"
+)
+DIFFERENCES = (
+    "Seeds are the unit of means, intervals and tests. Holm's p holds over the planned family. A comparison of it that "
+    "is missing counts with p = 1.\n\n"
+)
+INSIDE = (
+    "Means over the seeds of the first table. Consensus, entropy and wordings depend on the number of answers, so "
+    "those of six agents are not comparable with those of three.\n\n"
+)
 
 
 def collect(suite: Suite) -> dict[str, dict[int, dict[str, Any]]]:
@@ -54,13 +68,12 @@ def write_results(suite: Suite, summaries: Summaries) -> str:
     if suite.figure:
         parts.append(f"![Accuracy, agreement and entropy by iteration](../../../docs/{suite.figure})\n")
         parts.append("Lines are over the seeds that have come furthest; labels are those of the training questions.\n")
-    cost = "Without evaluations. Seconds are on the wall, whatever else the machine did.\n\n"
     tables = {
-        "Accuracy of the vote on held-out questions": accuracy_table(summaries),
-        "Differences": difference_table(suite, summaries),
-        "Inside": inside_table(summaries),
+        "Accuracy of the vote on held-out questions": ACCURACY + accuracy_table(summaries),
+        "Differences": DIFFERENCES + difference_table(suite, summaries),
+        "Inside": INSIDE + inside_table(summaries),
         "Training rows that teach a right answer": rows_table(summaries),
-        "Cost of one iteration": cost + cost_table(summaries),
+        "Cost of one iteration": cost_table(summaries),
     }
     parts.append(describe(suite, summaries))
     for title, written in tables.items():
@@ -78,14 +91,28 @@ def describe(suite: Suite, summaries: Summaries) -> str:
     )
     planned = sum(arm.iterations * len(arm.seeds) for arm in suite.arms.values())
     models = {hash_ for run in runs for hash_ in run["models"].values()}
-    machines = sorted({run["machine"]["processor"] for run in runs})
     warning = "" if len(models) == 1 else " **Not all runs are of the same model; do not compare them.**"
     if missing:
         warning += f" **{missing} of {planned} planned iterations have not been run.**"
     return (
-        f"{len(runs)} runs, on {', '.join(machines)}; weights {', '.join(sorted(model[:12] for model in models))}."
-        f"{warning}\n"
+        f"{len(runs)} runs; weights {', '.join(sorted(model[:12] for model in models))}.{warning}\n\n"
+        f"Seeds by machine: {machines(summaries)}.\n"
     )
+
+
+def machines(summaries: Summaries) -> str:
+    """Return the seeds that each machine ran, with its processor and libraries."""
+    seeds: dict[str, set[int]] = {}
+    for arm in summaries.values():
+        for seed, run in arm.items():
+            versions = "".join(f", {name} {run['versions'][name]}" for name in LIBRARIES if name in run["versions"])
+            seeds.setdefault(run["machine"]["processor"] + versions, set()).add(seed)
+    return "; ".join(f"{write_seeds(found)} on {machine}" for machine, found in sorted(seeds.items()))
+
+
+def write_seeds(seeds: Iterable[int]) -> str:
+    """Return seeds as text, in their order."""
+    return ", ".join(map(str, sorted(seeds)))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -95,18 +122,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def accuracy_table(summaries: Summaries) -> str:
-    """Mean over seeds by iteration; in brackets the seeds behind it and the interval over all their questions."""
+    """Return a table of means over seeds, with their intervals, by arm and iteration."""
 
     def cell(seeds: Mapping[int, dict[str, Any]], iteration: int) -> str:
-        found = at(seeds, iteration)
-        if not found:
+        shares = {s: one["iterations"][iteration]["accuracy"] for s, one in seeds.items() if reach(one) >= iteration}
+        if not shares:
             return ""
-        share = pooled(found)
-        return f"{share.share:.1%} [{share.low:.1%}, {share.high:.1%}] (n = {share.n})"
+        values = [share["successes"] / share["n"] for share in shares.values()]
+        low, high, *_ = test(values)
+        interval = "" if low != low else f" [{low:.1%}, {high:.1%}]"
+        fewer = "" if len(shares) == len(seeds) else f" (seeds {write_seeds(shares)})"
+        return f"{mean(values):.1%}{interval}{fewer}"
 
     shown = sorted({i for arm in summaries for i in ARMS[arm].shown})
     shown = [i for i in shown if any(at(seeds, i) for seeds in summaries.values())]
-    rows = [[arm, str(len(seeds)), *(cell(seeds, i) for i in shown)] for arm, seeds in summaries.items()]
+    rows = [[arm, write_seeds(seeds), *(cell(seeds, i) for i in shown)] for arm, seeds in summaries.items()]
     return table(["arm", "seeds", *(f"after {i}" for i in shown)], rows)
 
 
@@ -114,10 +144,10 @@ def difference_table(suite: Suite, summaries: Summaries) -> str:
     """Return the planned comparisons, seed by seed, where both arms have come equally far."""
     rows = [row for look in suite.looks for row in contrast(summaries, look)]
     longest = max(arm.iterations for arm in suite.arms.values())
-    for early, late in suite.growth:
+    for growth in suite.growth:
         for arm in (name for name, arm in suite.arms.items() if arm.iterations == longest):
             for vote in dict.fromkeys(look.vote for look in suite.looks if look.planned):
-                rows += differences(summaries, arm, early, late, vote)
+                rows += gained(summaries, arm, growth, vote)
     head = ["difference", "seeds", "mean", "95 % interval", "p", "p, Holm", "effect size", "exact McNemar by seed"]
     return table(head, rows) if rows else "None of the planned differences can be taken yet.\n"
 
@@ -204,10 +234,18 @@ def number(values: Iterable[float | None]) -> str:
 
 
 def cost_table(summaries: Summaries) -> str:
-    """Means over every iteration that trained; evaluations are no part of it."""
+    """Return a table of means over the iterations that all arms have trained in, on seeds that all of them have.
+
+    Later iterations train on more rows where labels become more frequent, so arms are compared over the same ones.
+    """
+    common = set.intersection(*(set(seeds) for seeds in summaries.values()))
+    if not common:
+        return "No seed is common to all arms.\n"
+    first = min(reach(seeds[seed]) for seeds in summaries.values() for seed in common)
     rows = []
     for arm, seeds in summaries.items():
-        trained = [one for summary in seeds.values() for one in summary["iterations"] if one["trained_tokens"]]
+        rounds = [one for seed in sorted(common) for one in seeds[seed]["iterations"][:first]]
+        trained = [one for one in rounds if one["trained_tokens"]]
         generated, prompts, debating = (
             mean(one["training_usage"][what] for one in trained)
             for what in ("generated_tokens", "prompt_tokens", "seconds")
@@ -223,7 +261,11 @@ def cost_table(summaries: Summaries) -> str:
             ]
         )
     head = ["arm", "tokens generated", "prompt tokens", "tokens trained on", "s debating for labels", "s finetuning"]
-    return table(head, rows)
+    note = (
+        f"Means over the first {first} iterations of seeds that all arms have: {write_seeds(common)}. Without "
+        "evaluations. Seconds are on the wall, whatever else the machine did.\n\n"
+    )
+    return note + table(head, rows)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -356,7 +356,7 @@ def made_up(right: list[str], seconds: float = 1.0) -> dict:
         }
         for i, bits in enumerate(right)
     ]
-    return {"iterations": rounds, "models": {"local": "a" * 40}, "machine": {"processor": "one"}}
+    return {"iterations": rounds, "models": {"local": "a" * 40}, "machine": {"processor": "one"}, "versions": {}}
 
 
 def test_the_tables_say_what_the_summaries_hold(tmp_path) -> None:
@@ -399,3 +399,47 @@ def test_seeds_are_the_unit_of_the_test() -> None:
     assert low < np.mean(values) < high
     assert effect == pytest.approx(np.mean(values) / np.std(values, ddof=1))
     assert paired_test([0.1])[2] == 1.0
+
+
+def test_a_missing_comparison_of_a_family_counts_in_the_p_of_the_others() -> None:
+    from benchmarks.lab.compare import contrast
+    from benchmarks.lab.compare import test as paired_test
+
+    look = arms.Look(0, (("one", "rival"), ("two", "rival"), ("missing", "rival")))
+    gains = {1: "1110", 2: "1100", 3: "1111"}
+    summaries = {
+        "one": {seed: made_up([bits]) for seed, bits in gains.items()},
+        "two": {seed: made_up(["0001"]) for seed in gains},
+        "rival": {seed: made_up(["0000"]) for seed in gains},
+    }
+    rows = {row[0].split(" ")[0]: row for row in contrast(summaries, look)}
+    assert {*rows} == {"one", "two"}
+    p = paired_test([0.75, 0.5, 1.0])[2]
+    assert rows["one"][5] == f"{3 * p:.2g}"  # the smallest of three
+    assert rows["two"][4] == "-"  # equal in all seeds: the t-test is not defined
+
+
+def test_stage_b_has_the_families_of_its_plan() -> None:
+    from benchmarks.lab.rules import suite_of_stage
+
+    looks = suite_of_stage("b", ("paper", "all_turns", "cross")).looks
+    planned = [(look.vote, len(look.pairs), {rival for _, rival in look.pairs}) for look in looks if look.planned]
+    controls = {f"b_{rule}_control" for rule in ("paper", "all_turns", "cross")}
+    assert planned == [
+        ("last", 6, controls | {"b_majority"}),
+        ("last", 3, {"b_frozen_alone"}),
+        ("all", 6, controls | {"b_majority_six"}),
+    ]
+
+
+def test_costs_are_compared_over_the_same_iterations_and_seeds() -> None:
+    from benchmarks.lab.table import cost_table
+
+    long, short = made_up(["1"] * 4), made_up(["1"] * 3)
+    for i, one in enumerate(long["iterations"]):
+        one["trained_tokens"] = 100 * (i + 1)
+    text = cost_table({"society": {1: long, 2: long}, "control": {1: short}})
+    assert "Means over the first 2 iterations of seeds that all arms have: 1." in text
+    assert "| society | 10 | 20 | 150 |" in text
+    assert "| control | 10 | 20 | 100 |" in text
+    assert cost_table({"society": {2: long}, "control": {1: short}}) == "No seed is common to all arms.\n"
