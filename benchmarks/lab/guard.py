@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -26,6 +27,8 @@ from society.training.signals import LOWER_IS_BETTER
 PAGE = ROOT / "benchmarks" / "results" / "guard.md"
 Point = tuple[float, float]
 """Mean and standard error of an estimate in one iteration."""
+MISSING: Point = (nan, nan)
+"""The point of an iteration without the estimate, as iteration 0 of `base`."""
 Rounds = Sequence[dict[str, Any]]
 
 
@@ -47,7 +50,7 @@ def points_of(rounds: Rounds, signal: str) -> list[Point]:
     """Return the estimate of each iteration with training; empty if the summary does not have it."""
     if all(signal in one.get("signals", {}) for one in rounds[:-1]):
         means = [one["signals"][signal] for one in rounds if signal in one.get("signals", {})]
-        return [(mean["value"], mean["error"]) for mean in means]
+        return [(mean["value"], mean["error"]) if mean["n"] else MISSING for mean in means]
     rows = [one["rows_right"].get("corrected") for one in rounds[:-1]]
     if signal != "agreement" or not all(rows) or any(one.get("repeated") for one in rounds):
         return []
@@ -62,8 +65,8 @@ def points_of(rounds: Rounds, signal: str) -> list[Point]:
 def replay_alarm(points: Sequence[Point], spec: GuardSpec) -> tuple[int, int] | None:
     """Return the iteration of the first alarm and the best one before it."""
     sign = -1 if spec.signal in LOWER_IS_BETTER else 1
-    best = worse = 0
-    for number in range(1, len(points)):
+    best, worse = next((number for number, (mean, _) in enumerate(points) if not isnan(mean)), 0), 0
+    for number in range(best + 1, len(points)):
         lead = sign * (points[number][0] - points[best][0])
         error = (points[number][1] ** 2 + points[best][1] ** 2) ** 0.5
         worse = worse + 1 if lead < -spec.errors * error else 0

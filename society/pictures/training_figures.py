@@ -166,9 +166,10 @@ def _estimates(scores: Sequence[IterationScore]) -> Table | None:
     columns = ["iteration", *names, "labels right", "accuracy", *(f"vote of {name} answers" for name in VOTES)]
     note = (
         "Estimates from the training debates, with standard errors. Agreement: first answers that are the label. "
-        "Corrected: last answers that are the label after another first answer. Margin: lead of the most frequent last "
-        "answer. Base: questions on which the vote of all turns is that of iteration 0. Drift: distance of first "
-        "answers from those of iteration 0. Labels and accuracy are the truth, which the training does not see."
+        "Corrected: last answers that are the label after another readable first answer. Margin: lead of the most "
+        "frequent last answer. Base: questions on which the vote of all turns is that of iteration 0; a tie counts as "
+        "another vote. Drift: distance of first answers from those of iteration 0. Base and drift have no value in "
+        "iteration 0. Labels and accuracy are the truth, which the training does not see."
     )
     for score in shown:
         if score.alarm is not None:

@@ -1,10 +1,13 @@
 """Estimates of a training that need no true answers, and the guard that finds when one of them turns.
 
 agreement   share of first answers that are the label of their debate; higher is better
-corrected   share of last answers that are the label after another first answer; lower is better
+corrected   share of last answers that are the label after another readable first answer; lower is better
 margin      lead of the most frequent last answer over the next, as a share of the votes; higher is better
-base        share of questions on which the vote of all turns is that of iteration 0; higher is better
+base        share of questions on which the vote of all turns is that of iteration 0; higher is better. A tie, now or
+            in iteration 0, counts as another vote
 drift       distance of the first answers' distribution from that of iteration 0, in [0, 1]; shown, but no guard
+
+Iteration 0 has neither `base` nor `drift`: compared with itself, it would lack the noise of every later iteration.
 """
 
 from __future__ import annotations
@@ -42,11 +45,14 @@ class Alarm:
 def measure_signals(
     society: Society, labels: Labels, debates: Sequence[DebateRecord], base: Sequence[DebateRecord]
 ) -> dict[str, dict[str, float]]:
-    """Return each signal by question, over the training debates of one iteration. `base`: those of iteration 0."""
+    """Return each signal by question, over the training debates of one iteration. `base`: those of iteration 0.
+
+    A signal without a value has no questions, as those that compare with iteration 0 in iteration 0.
+    """
     first = {(record.result.item, record.result.sample): record for record in base}
     found: dict[str, dict[str, list[float]]] = {name: {} for name in SIGNALS}
     for record in debates:
-        before = first.get((record.result.item, record.result.sample))
+        before = first.get((record.result.item, record.result.sample)) if record.result.iteration else None
         for name, value in _signals(society, labels, record, before):
             found[name].setdefault(record.result.item, []).append(value)
     return {name: {item: fmean(values) for item, values in each.items()} for name, each in found.items()}
@@ -60,21 +66,21 @@ def _signals(
     label, same = labels.find(record), labels.same
     if label.given and firsts:
         starts = [labels.agree(turn, label, record) for turn in firsts]
+        others = [turn.answer is not None and not start for turn, start in zip(firsts, starts, strict=True)]
         ends = [labels.agree(turn, label, record) for turn in lasts]
         yield "agreement", fmean(starts)
-        yield "corrected", fmean(end and not start for start, end in zip(starts, ends, strict=True))
+        yield "corrected", fmean(other and end for other, end in zip(others, ends, strict=True))
     if lasts:
         vote = count_answers([turn.answer for turn in lasts], same)
         yield "margin", (vote.backers - vote.rivals) / len(lasts)
     if before is not None and firsts:
         now, then = (_vote(society, one, same) for one in (record, before))
-        if None not in (now, then):
-            yield "base", float(now is not None and then is not None and same(now, then))
+        yield "base", float(now is not None and then is not None and same(now, then))
         yield "drift", _distance(firsts, before.first(before.voters(society)), same)
 
 
 def _vote(society: Society, record: DebateRecord, same: Same) -> str | None:
-    """Return the most frequent answer of all turns of the voters; None for a tie."""
+    """Return the most frequent answer of all turns of the voters; None for a tie or none."""
     return count_answers([turn.answer for name in record.voters(society) for turn in record.of(name)], same).answer
 
 
@@ -101,15 +107,23 @@ def find_alarm(spec: GuardSpec, values: Sequence[Values]) -> Alarm | None:
     An iteration is worse than the best one before it if the mean difference on common questions exceeds `errors`
     standard errors. The alarm is the last of `patience` such iterations in a row.
     """
+    return watch(spec, values)[1]
+
+
+def watch(spec: GuardSpec, values: Sequence[Values]) -> tuple[int, Alarm | None]:
+    """Return the best iteration of a signal before its first alarm, and this alarm; see `find_alarm`.
+
+    The first iteration with a value is the best one until another is better. Without any value it is iteration 0.
+    """
     sign = -1.0 if spec.signal in LOWER_IS_BETTER else 1.0
-    best = worse = 0
-    for number in range(1, len(values)):
+    best, worse = next((number for number, found in enumerate(values) if found), 0), 0
+    for number in range(best + 1, len(values)):
         mean, error = _compare(values[number], values[best], sign)
         worse = worse + 1 if mean < -spec.errors * error and mean < 0 else 0
         if worse >= spec.patience:
-            return Alarm(spec.signal, number, best, mean)
+            return best, Alarm(spec.signal, number, best, mean)
         best = number if mean > 0 else best
-    return None
+    return best, None
 
 
 def _compare(ones: Values, others: Values, sign: float) -> tuple[float, float]:

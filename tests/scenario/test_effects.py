@@ -536,6 +536,19 @@ FOUND: list[tuple[str, list[Change], str]] = [
     case("train.start", "one iteration", HF, put("train", {**TRAIN, "iterations": 1, "start": "base"})),
     case("train.evaluate", "one iteration", HF, put("train", {**TRAIN, "iterations": 1, "evaluate": 2})),
     case("train.evaluate.1", "there are 2 iterations", HF, put("train", {**TRAIN, "evaluate": [1, 5]})),
+    case("train.guard.patience", "cannot act within 2", HF, put("train", {**TRAIN, "iterations": 2, "guard": {}})),
+    case(
+        "train.guard.patience",
+        "cannot act within 3",
+        HF,
+        put("train", {**TRAIN, "iterations": 3, "guard": {"signal": "base"}}),
+    ),
+    case(
+        "train.guard.signal",
+        "measures the truth",
+        HF,
+        put("train", {**TRAIN, "iterations": 5, "label": "gold", "guard": {"then": "report"}}),
+    ),
     case("train.quorum", "the label is the true answer", HF, put("train", {**TRAIN, "label": "gold", "quorum": 3})),
     case(
         "train.majority", "the label is the true answer", HF, put("train", {**TRAIN, "label": "gold", "majority": 0.6})

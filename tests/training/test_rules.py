@@ -456,7 +456,8 @@ def test_the_report_shows_estimates_beside_the_truth(train: Train) -> None:
     assert table.columns[1:] == ["agreement", "corrected", "margin", "base", "drift", "labels right", "accuracy"] + [
         f"vote of {name} answers" for name in ("first", "last", "all")
     ]
-    assert table.rows[0][4].startswith("1.000")
+    assert table.rows[0][4:6] == ["- (n = 0)", "- (n = 0)"]
+    assert table.rows[1][4].endswith("(n = 9)")  # each question counts
     labels = figure(train({"critic": {"label": {"kind": "vote", "over": "first"}}}), "learner-labels")
     assert [row[:2] for row in labels.rows] == [[f"{i}", name] for i in (0, 1) for name in ("generator", "critic")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,11 @@ def labels() -> Labels:
     return Labels(ConsensusLabel(), str.__eq__, evidence)
 
 
+def later(debate: DebateRecord) -> DebateRecord:
+    """Return the same debate in iteration 1."""
+    return replace(debate, result=replace(debate.result, iteration=1))
+
+
 def signals(society: Society, debate: DebateRecord, base: DebateRecord) -> dict[str, float | None]:
     found = measure_signals(society, labels(), [debate], [base])
     return {name: values.get("q") for name, values in found.items()}
@@ -52,13 +58,18 @@ def signals(society: Society, debate: DebateRecord, base: DebateRecord) -> dict[
 
 def test_signals_are_those_computed_by_hand(three: Society) -> None:
     base = record({"a": ("4", "4"), "b": ("4", "4"), "c": ("5", "5")}, Decision("4", 2 / 3))
-    now = record({"a": ("5", "6"), "b": ("6", "6"), "c": (None, "4")}, Decision("6", 2 / 3))
+    now = later(record({"a": ("5", "6"), "b": ("6", "6"), "c": (None, "4")}, Decision("6", 2 / 3)))
     assert signals(three, base, base) == {
         "agreement": pytest.approx(2 / 3),
         "corrected": 0,
         "margin": pytest.approx(1 / 3),
+        "base": None,  # nothing is compared with itself
+        "drift": None,
+    }
+    assert {name: value for name, value in signals(three, later(base), base).items() if value != 0} == {
+        "agreement": pytest.approx(2 / 3),
+        "margin": pytest.approx(1 / 3),
         "base": 1,
-        "drift": 0,
     }
     assert signals(three, now, base) == {
         "agreement": pytest.approx(1 / 3),
@@ -69,10 +80,28 @@ def test_signals_are_those_computed_by_hand(three: Society) -> None:
     }
 
 
+SPLIT = record({"a": ("4", "4"), "b": ("5", "5"), "c": ("6", "6")}, Decision(None, 1 / 3, "tie"))
+
+
 def test_a_debate_without_a_label_has_no_agreement(three: Society) -> None:
-    split = record({"a": ("4", "4"), "b": ("5", "5"), "c": ("6", "6")}, Decision(None, 1 / 3, "tie"))
-    found = signals(three, split, split)
-    assert (found["agreement"], found["corrected"], found["margin"], found["base"]) == (None, None, 0, None)
+    found = signals(three, later(SPLIT), SPLIT)
+    assert (found["agreement"], found["corrected"], found["margin"], found["drift"]) == (None, None, 0, 0)
+
+
+def test_a_tie_is_not_the_vote_of_iteration_0(three: Society) -> None:
+    agreed = record(dict.fromkeys("abc", ("4", "4")), Decision("4", 1))
+    silent = record(dict.fromkeys("abc", (None, None)), Decision(None, 0, "no votes"))
+    kinds = [agreed, SPLIT, silent]
+    found = [signals(three, later(now), base)["base"] for now in kinds for base in kinds]
+    assert found == [1, 0, 0, 0, 0, 0, 0, 0, 0]  # every question counts
+
+
+def test_an_unreadable_first_answer_is_no_other_answer(three: Society) -> None:
+    """It is neither a correction for a critic."""
+    debate = record({"a": ("4", "4"), "b": ("4", "4"), "c": (None, "4")}, Decision("4", 1))
+    assert signals(three, debate, debate)["corrected"] == 0
+    other = record({"a": ("4", "4"), "b": ("5", "4"), "c": (None, "4")}, Decision("4", 1))
+    assert signals(three, other, other)["corrected"] == pytest.approx(1 / 3)
 
 
 def values(shares: list[float], questions: int = 200, seed: int = 0) -> list[dict[str, float]]:
@@ -108,6 +137,16 @@ def test_a_fall_by_ten_points_is_not_missed() -> None:
     shares = [0.5, 0.6, 0.7, 0.7, 0.6, 0.6, 0.6]
     found = [find_alarm(GuardSpec(), values(shares, 300, seed)) for seed in range(20)]
     assert sum(alarm is not None for alarm in found) >= 17
+
+
+def test_the_first_iteration_with_a_value_is_the_first_that_is_compared() -> None:
+    """Iteration 0 has no vote of an earlier iteration 0, and votes that change by chance alone are no fall."""
+    still = [{}, *values([0.6] * 5)]
+    assert find_alarm(GuardSpec(signal="base"), still) is None
+    alarm = find_alarm(GuardSpec(signal="base"), [{}, *values([0.8, 0.5, 0.5])])
+    assert alarm is not None
+    assert (alarm.best, alarm.iteration) == (1, 3)
+    assert find_alarm(GuardSpec(), [{}, {}]) is None
 
 
 def test_questions_that_only_one_iteration_has_are_not_compared() -> None:

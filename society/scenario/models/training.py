@@ -72,6 +72,12 @@ class LearnerSpec(Component):
         return self
 
 
+OF_LABELS = frozenset({"agreement", "corrected"})
+"""Signals of a guard that compare answers with the label."""
+WITHOUT_START = frozenset({"base"})
+"""Signals of a guard that compare with iteration 0, and so have no value there."""
+
+
 class GuardSpec(Component):
     """A watch on an estimate that needs no true answers. If it turns for the worse, the training ends.
 
@@ -81,16 +87,17 @@ class GuardSpec(Component):
 
     signal: Literal["agreement", "corrected", "margin", "base"] = "agreement"
     """Estimate to watch. `agreement`: share of first answers that are the label. `corrected`: share of last answers
-    that are the label after another first answer (lower is better). `margin`: lead of the most frequent last answer.
-    `base`: share of questions on which the vote of all turns is that of iteration 0."""
+    that are the label after another readable first answer (lower is better). `margin`: lead of the most frequent last
+    answer. `base`: share of questions on which the vote of all turns is that of iteration 0. It is compared from
+    iteration 1 on, and a tie counts as another vote."""
     errors: float = Field(3.0, ge=0, le=100)
     """Number of standard errors by which an iteration must be worse than the best one before it."""
     patience: int = Field(2, ge=1, le=1000)
     """Number of such iterations in a row that end the training."""
     then: Literal["best", "stop", "report"] = "best"
-    """Reaction. `best`: the training ends, and the agents get the weights of the best iteration. `stop`: it ends, and
-    they keep those of now. `report`: it goes on. After the end, the society is evaluated as that of the last
-    iteration."""
+    """Reaction. `best`: the training ends, and the agents get the weights of the best iteration (with `signal: base`
+    of iteration 1 or later). `stop`: it ends, and they keep those of now. `report`: it goes on. After the end, the
+    society is evaluated as that of the last iteration."""
 
 
 class TrainSpec(Component):

@@ -15,7 +15,7 @@ from society.scenario.checks.effects.objectives import check_objective
 from society.scenario.checks.effects.prompts import find_use
 from society.scenario.checks.effects.rules import explain
 from society.scenario.members import agents_of
-from society.scenario.models.training import LearnerSpec, TrainSpec
+from society.scenario.models.training import OF_LABELS, WITHOUT_START, GuardSpec, LearnerSpec, TrainSpec
 from society.scenario.reading.tree import Steps
 from society.scoring.base import AnswerRule
 from society.tasks.base import Task
@@ -110,12 +110,8 @@ def check_training(flow: Flow) -> Iterator[Finding]:
             if field in spec.model_fields_set:
                 message = "has no effect: there is one iteration; raise `iterations`, or remove it"
                 yield Finding(("train", field), message)
-    if spec.guard is not None and spec.iterations <= spec.guard.patience:
-        message = f"cannot act within {spec.iterations} iterations; raise `iterations`, or lower `patience`"
-        yield Finding(("train", "guard", "patience"), message)
-    if spec.guard is not None and spec.guard.signal == "corrected" and not _speak_twice(flow):
-        message = "changes nothing: every voter speaks once, so nothing is corrected; set `signal: agreement`"
-        yield Finding(("train", "guard", "signal"), message)
+    if spec.guard is not None:
+        yield from _check_guard(flow, spec, spec.guard)
     for i, after in enumerate(spec.evaluate if isinstance(spec.evaluate, tuple) else ()):
         if after > spec.iterations:
             message = f"is never reached: there are {spec.iterations} iterations; raise `iterations`, or remove it"
@@ -131,6 +127,22 @@ def check_training(flow: Flow) -> Iterator[Finding]:
     yield from _check_labels(flow, spec)
     for name, learner in spec.learners.items():
         yield from _check_learner(flow, spec, learner, ("train", "learners", name))
+
+
+def _check_guard(flow: Flow, spec: TrainSpec, guard: GuardSpec) -> Iterator[Finding]:
+    """Yield a guard that cannot act, and one that sees the truth."""
+    if spec.iterations <= guard.patience + (guard.signal in WITHOUT_START):
+        message = f"cannot act within {spec.iterations} iterations; raise `iterations`, or lower `patience`"
+        yield Finding(("train", "guard", "patience"), message)
+    if guard.signal == "corrected" and not _speak_twice(flow):
+        message = "changes nothing: every voter speaks once, so nothing is corrected; set `signal: agreement`"
+        yield Finding(("train", "guard", "signal"), message)
+    if guard.signal in OF_LABELS and spec.label.needs_truth:
+        message = (
+            "measures the truth: the label of the training is the true answer; set `train.label: consensus` and that "
+            "label in the learners, or `signal: margin`"
+        )
+        yield Finding(("train", "guard", "signal"), message)
 
 
 def _check_labels(flow: Flow, spec: TrainSpec) -> Iterator[Finding]:
