@@ -15,8 +15,9 @@ from society.cli.options import runs_argument
 def command(runs: tuple[Path, ...], dry_run: bool) -> None:
     """Remove adapters that no later iteration of these runs needs.
 
-    Checkpoints of finished finetunings are removed, too. The latest adapters of each learner stay. A pruned run can be
-    resumed: what it needs again of a removed adapter is an error, and never another result.
+    Checkpoints of finished finetunings are removed, too. The latest adapters of each learner stay, and those to which
+    `train.guard` may return. A pruned run can be resumed: what it needs again of a removed adapter is an error, and
+    never another result.
 
     \b
     society prune runs/trained --dry-run
@@ -28,9 +29,11 @@ def command(runs: tuple[Path, ...], dry_run: bool) -> None:
 
     total = 0
     for run in find_runs(runs):
-        paths, size = prune_run(run.folder, dry_run)
+        paths, size, kept = prune_run(run.folder, dry_run)
         total += size
         for path in paths:
             say(f"{run.folder}/{path}")
+        if kept:
+            say(f"{run.folder}: {kept}")
         say(f"{run.folder}: {count(len(paths), 'folder')}, {size:,} bytes")
     say(f"{'To be freed' if dry_run else 'Freed'}: {total:,} bytes")

@@ -67,7 +67,7 @@ def test_prune_removes_checkpoints_of_finished_finetunings_alone(scenario, tmp_p
     unfinished = folder / "adapters" / "2" / "generator" / "a"
     for path in (folder / done.path, unfinished):
         write_checkpoint(path)
-    assert prune_run(folder) == ([str(checkpoint_of(Path(done.path)))], 5)
+    assert prune_run(folder) == ([str(checkpoint_of(Path(done.path)))], 5, "")
     assert checkpoint_of(unfinished).is_dir()
     assert (folder / done.path).is_dir()
 
