@@ -44,6 +44,7 @@ _UPDATE_ERROR = f"UPDATE turns SET error=? WHERE {TURNS.where_key}"
 _DELETE_TURN = f"DELETE FROM turns WHERE {TURNS.where_key}"
 _INSERT_TEXT = TEXTS.insert.replace("REPLACE", "IGNORE")
 _DELETE_EXAMPLES = "DELETE FROM examples WHERE iteration=? AND learner=? AND agent=?"
+_DELETE_ADAPTER = "DELETE FROM adapters WHERE iteration=? AND learner=? AND agent=?"
 _DELETE_LOST_TEXTS = (
     "DELETE FROM texts WHERE lower(hex(key)) NOT IN"
     " (SELECT DISTINCT json_extract(message.value, '$[1]') FROM turns, json_each(turns.messages) AS message)"
@@ -167,6 +168,26 @@ class Store(StoreReader):
         self.commit()
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._on_training()
+
+    def remove_trainings(self, adapters: Sequence[AdapterRow]) -> None:
+        """Delete finished trainings and the origin of their rows, at once."""
+        if not adapters:
+            return
+        self._announce_change()
+        for row in adapters:
+            place = (row.iteration, row.learner, row.agent)
+            self._pending += [(_DELETE_EXAMPLES, place), (_DELETE_ADAPTER, place)]
+        self.commit()
+        self._on_training()
+
+    def remove_debates(self, after: int, keep: int) -> None:
+        """Delete all turns and results of the iterations after this one, except those of the iteration `keep`."""
+        if not self.count(f"iteration > {after:d} AND iteration <> {keep:d}"):
+            return
+        self._announce_change()
+        for table in ("turns", "results"):
+            self._pending.append((f"DELETE FROM {table} WHERE iteration > ? AND iteration <> ?", (after, keep)))
+        self.commit()
 
     def set_meta(self, values: dict[str, str]) -> None:
         """Store facts about the run, at once."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from society.core.atomic import atomic_write
 from society.core.disks import advise
 from society.core.errors import InputError, StoreError
-from society.core.plain import to_plain
+from society.core.plain import count, to_plain
 from society.core.types import ChatMessage, Example, Turn
 from society.runs.files import read_json
 from society.runs.run import Run
@@ -121,7 +121,11 @@ class TrainingExport:
         rows = {place: row for place, row in latest.items() if row.hash}
         if not rows:
             what = "adapters" if self.iteration is None else f"adapters in iteration {self.iteration}"
-            raise InputError(f"The run in {self.run.folder} has no {what}.", "Name a run that has trained.")
+            remedy = "Name a run that has trained."
+            if latest:
+                what += ", as its guard returned to the weights before any finetuning"
+                remedy = "Name an earlier iteration with --iteration (Python: iteration), or another run."
+            raise InputError(f"The run in {self.run.folder} has no {what}.", remedy)
         return rows
 
     @cached_property
@@ -211,8 +215,9 @@ class TrainingExport:
         return self._copied[source]
 
     def _head(self) -> str:
-        last = max(row.iteration for row in self.rows.values()) + 1
-        return f"# The society of the run {self.run.folder.name!r} after {last} finetunings. Run it from anywhere.\n"
+        last = max(row.iteration + 1 if row.back_to is None else row.back_to for row in self.rows.values())
+        trained = count(last, "finetuning")
+        return f"# The society of the run {self.run.folder.name!r} after {trained}. Run it from anywhere.\n"
 
     def _put(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file or folder beside its place with `write`, then rename it in one step."""

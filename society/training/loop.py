@@ -31,6 +31,7 @@ from society.scenario.questions import Items
 from society.simulation.outages import Availability
 from society.store.rows import AdapterRow, Split
 from society.training.alone import alone
+from society.training.ending import remove_trainings, returned_row
 from society.training.finetuning import Finetuning, complete_examples, mark_omitted
 from society.training.labels import History, open_history
 from society.training.learners import Learner, backend_of, check_layers, given_adapter, learners
@@ -123,23 +124,24 @@ class TrainingLoop:
     async def _end(self, alarm: Alarm) -> None:
         """End the training, with the weights of the best iteration if the guard wants them.
 
-        The society does not change any more, so it is evaluated as that of the last iteration.
+        The society does not change any more, so it is evaluated as that of the last iteration. Of other later
+        iterations, nothing that an earlier session stored stays.
         """
-        if self.spec.guard is not None and self.spec.guard.then == "best":
+        returns = self.spec.guard is not None and self.spec.guard.then == "best"
+        if returns:
             self.current = dict(self._earlier[alarm.best])
-            for learner in learners(self.society, self.spec):
-                self._return(learner, alarm)
+        for adapter in self.current.values():
+            if not Path(adapter.path).exists():
+                raise pruned_error(self.folder, adapter.path)
+        samples, last = range(self.society.scenario.samples), self.spec.iterations
+        remove_trainings(self.store, self.folder, alarm.iteration, last)
+        for learner in learners(self.society, self.spec) if returns else ():
+            adapter = self.current.get((learner.name, learner.agent))
+            self.store.add_training(returned_row(learner, adapter, alarm, self.folder), ())
         society = with_adapters(self.society, self._adapter_paths())
-        samples, last = range(society.scenario.samples), self.spec.iterations
         await self.debate(society, self.items.evaluation, last, "evaluation", samples)
-
-    def _return(self, learner: Learner, alarm: Alarm) -> None:
-        """Store that a learner has the adapter of the best iteration again."""
-        adapter = self.current.get((learner.name, learner.agent))
-        path = "" if adapter is None else str(Path(adapter.path).relative_to(self.folder))
-        name, base = (None, "") if adapter is None else (adapter.hash, adapter.base)
-        place = (alarm.iteration, learner.name, learner.agent)
-        self.store.add_training(AdapterRow(*place, name, path, base, 0, {}, (), 0, 0.0, back_to=alarm.best), ())
+        # Only now: a reader of the running store knows new rows by row ids above those of all others.
+        self.store.remove_debates(alarm.iteration, last)
 
     async def _train_all(self, missing: Sequence[Finetuning]) -> None:
         """Run these finetunings, as many at the same time as the executor allows."""
