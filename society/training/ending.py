@@ -1,4 +1,4 @@
-"""What the store holds of a training after its guard ended it.
+"""The end of a training by its guard: removal of what is stored of later iterations, and the return to the best one.
 
 A resumed run generates failed turns again, so the guard may end the training in an earlier iteration than before. What
 was trained and debated after that iteration is no part of this training any more, and is removed.

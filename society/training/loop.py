@@ -130,9 +130,9 @@ class TrainingLoop:
         returns = self.spec.guard is not None and self.spec.guard.then == "best"
         if returns:
             self.current = dict(self._earlier[alarm.best])
-        for adapter in self.current.values():
-            if not Path(adapter.path).exists():
-                raise pruned_error(self.folder, adapter.path)
+        for kept in self.current.values():
+            if not Path(kept.path).exists():
+                raise pruned_error(self.folder, kept.path)
         samples, last = range(self.society.scenario.samples), self.spec.iterations
         remove_trainings(self.store, self.folder, alarm.iteration, last)
         for learner in learners(self.society, self.spec) if returns else ():
