@@ -12,7 +12,7 @@ The kept accuracy is that of the evaluation nearest to the iteration that the gu
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 from pathlib import Path
@@ -21,8 +21,8 @@ from typing import Any
 
 from benchmarks.lab.arms import RESULTS, ROOT
 from benchmarks.lab.rules import RULE_ARMS
-from society.scenario.models.training import GuardSpec
-from society.training.signals import LOWER_IS_BETTER
+from society.scenario.models.training import WITHOUT_START, GuardSpec
+from society.training.signals import LOWER_IS_BETTER, SIGNALS
 
 PAGE = ROOT / "benchmarks" / "results" / "guard.md"
 Point = tuple[float, float]
@@ -30,6 +30,8 @@ Point = tuple[float, float]
 MISSING: Point = (nan, nan)
 """The point of an iteration without the estimate, as iteration 0 of `base`."""
 Rounds = Sequence[dict[str, Any]]
+NEWER = "rules without DPO"
+"""Name of the runs of the second experiment in tables."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def points_of(rounds: Rounds, signal: str) -> list[Point]:
     """Return the estimate of each iteration with training; empty if the summary does not have it."""
     if all(signal in one.get("signals", {}) for one in rounds[:-1]):
         means = [one["signals"][signal] for one in rounds if signal in one.get("signals", {})]
-        return [(mean["value"], mean["error"]) if mean["n"] else MISSING for mean in means]
+        points = [(mean["value"], mean["error"]) if mean["n"] else MISSING for mean in means]
+        return [MISSING, *points[1:]] if signal in WITHOUT_START else points  # older summaries have a value there
     rows = [one["rows_right"].get("corrected") for one in rounds[:-1]]
     if signal != "agreement" or not all(rows) or any(one.get("repeated") for one in rounds):
         return []
@@ -91,13 +94,18 @@ def replay(name: str, rounds: Rounds, spec: GuardSpec) -> Replay | None:
     return Replay(name, fell, alarm, share[best], share[last], share[kept])
 
 
+def replays(every: Mapping[str, Rounds], spec: GuardSpec) -> list[Replay]:
+    """Return the runs that have the estimate, as the guard sees them."""
+    return [one for one in (replay(name, rounds, spec) for name, rounds in every.items()) if one is not None]
+
+
 def groups(found: Sequence[Replay]) -> dict[str, list[Replay]]:
     """Return the runs of each experiment. DPO is apart: its societies fall to 2 %, which anything would find."""
     rules = [one for one in found if one.run.rsplit("-", 1)[0] in RULE_ARMS]
     dpo = [one for one in rules if "_dpo" in one.run]
     return {
         "first experiment": [one for one in found if one not in rules],
-        "rules without DPO": [one for one in rules if one not in dpo],
+        NEWER: [one for one in rules if one not in dpo],
         "DPO": dpo,
         "all": list(found),
     }
@@ -114,8 +122,11 @@ def count_alarms(name: str, found: Sequence[Replay]) -> str:
     )
 
 
-def write(found: Sequence[Replay], spec: GuardSpec) -> str:
-    """Return the page: counts of alarms and falls, then a row for each run."""
+def write(every: Mapping[str, Rounds], spec: GuardSpec) -> str:
+    """Return the page: counts of alarms and falls by experiment and by signal, then a row for each run."""
+    found = replays(every, spec)
+    newer = {name: rounds for name, rounds in every.items() if name in {r.run for r in groups(found)[NEWER]}}
+    signals = {signal: replays(newer, spec.model_copy(update={"signal": signal})) for signal in SIGNALS[:-1]}
     told = (__doc__ or "").split("\n\n")[2].strip()
     lines = [
         "# The guard on the runs of the lab",
@@ -132,6 +143,12 @@ def write(found: Sequence[Replay], spec: GuardSpec) -> str:
         "|---|---|---|---|---|---|",
         *(count_alarms(name, some) for name, some in groups(found).items() if some),
         "",
+        "The same with each signal, on the rules without DPO:",
+        "",
+        "| signal | with the estimate | fell | found | false alarms | kept less last |",
+        "|---|---|---|---|---|---|",
+        *(count_alarms(f"`{signal}`", some) for signal, some in signals.items() if some),
+        "",
         "| run | fell | alarm in | best before | best accuracy | last accuracy | kept accuracy |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -146,9 +163,8 @@ def main(folder: Path = RESULTS) -> None:
     """Replay all summaries and write the page."""
     spec = GuardSpec()
     every = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
-    replays = [replay(name, one["iterations"], spec) for name, one in every.items() if "iterations" in one]
-    found = [one for one in replays if one is not None]
-    PAGE.write_text(write(found, spec), "utf-8")
+    rounds = {name: one["iterations"] for name, one in every.items() if "iterations" in one}
+    PAGE.write_text(write(rounds, spec), "utf-8")
     print(PAGE)
 
 
