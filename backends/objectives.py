@@ -60,8 +60,19 @@ class Objective(Component, ABC):
         """Return why the objective, or one of its fields, changes nothing. `reading`: agents read others' turns."""
         return {}
 
+    @property
+    def crosses_prompts(self) -> bool:
+        """True if the undesired reply of a pair may follow another prompt. It is put after that of the desired one.
+
+        Otherwise both turns must have the same thinking settings and template arguments, beside what `opposes` asks.
+        """
+        return False
+
     def opposes(self, turn: Turn, other: Turn) -> bool:
-        """Return whether a turn with another answer may be the undesired reply of a pair with this turn."""
+        """Return whether a turn with another answer may be the undesired reply of a pair with this turn.
+
+        By default, it may be if both have the same messages.
+        """
         return other.messages == turn.messages
 
     @abstractmethod
@@ -95,12 +106,17 @@ class Dpo(Objective):
     """Weight of the likelihood of the desired reply. With 0, the likelihood of both replies may fall."""
     against: Literal["prompt", "question"] = "prompt"
     """Undesired replies: of turns with exactly the same prompt, or of any turn on the question in the same phase and
-    round. The latter are put after the prompt of the desired reply."""
+    round. The latter are put after the prompt of the desired reply. A prompt includes `thinking` and
+    `template_args`."""
 
     def idle(self, reading: bool) -> dict[str, str]:
         if not reading or self.against == "question":
             return {}
         return {"": "finds few pairs: agents that read others have prompts of their own; set `against: question`"}
+
+    @property
+    def crosses_prompts(self) -> bool:
+        return self.against == "question"
 
     def opposes(self, turn: Turn, other: Turn) -> bool:
         if self.against == "question":

@@ -142,7 +142,7 @@ class Training:
     tokens: int
     """Number of tokens trained on: prompts and replies over all epochs, without padding."""
     examples: int
-    """Number of distinct examples trained on."""
+    """Number of examples trained on. Repetitions count, and a pair counts as two."""
     dropped: int = 0
     """Number of examples omitted because of their length."""
     omitted: Mapping[int, str] = field(default_factory=dict)

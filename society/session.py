@@ -284,4 +284,4 @@ class _Stage:
         speaker = replace(self.speaker, parse=parse_once(task.parse))
         await simulate(society, task, items, speaker, keep, iteration, samples=samples)
         self.store.commit()
-        return load_records(Run(self.folder), iteration, split, raw=True) if split == "training" else []
+        return load_records(Run(self.folder), iteration, split) if split == "training" else []

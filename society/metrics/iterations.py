@@ -25,6 +25,7 @@ from society.scenario.expand import Society, expand
 from society.store.rows import AdapterRow, ExampleRow
 from society.training.labels import History, Labels, consensus_labels, is_drawn, open_history
 from society.training.learners import learners
+from society.training.selection import find_prompts
 from society.training.signals import find_alarm, measure_signals
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class LabelScore:
     """The labels of one learner in one iteration.
 
     `right` is the share of right labels, over those with a true answer. `missing` counts debates without a label, for
-    the counted `reasons`. `unscored` labels have no true answer. Where agents have labels of their own, each counts.
+    the counted `reasons`. `unscored` labels have no true answer, or no verdict: no reply to the question gave them.
+    Where agents have labels of their own, each counts.
     """
 
     right: Proportion
@@ -55,9 +57,10 @@ class IterationScore:
 
     `labels` is the share of right labels of the training debates, by `train.label` and `train.quorum`, over those with
     a true answer. Without training, it is the share of right decisions of the evaluation that could be labels.
-    `unlabelled` debates gave no label, for the counted `reasons`; `unscored_labels` have no true answer. `usage` is
-    that of the evaluation, and `training_usage` that of the `training_turns` of the training debates. `examples` counts
-    the training rows by "learner/agent", and `repeated` the repetitions among them. `left_out` counts the turns without
+    `unlabelled` debates gave no label, for the counted `reasons`; `unscored_labels` have no true answer, or no verdict.
+    `usage` is that of the evaluation, and `training_usage` that of the `training_turns` of the training debates.
+    `examples` counts the training rows by "learner/agent", with repetitions, and `repeated` the repetitions among them;
+    a pair is repeated as a whole. `left_out` counts the turns without
     a row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
     `trained_tokens` and `trained_seconds` are those of all training steps. `learner_labels` has the labels of each
     learner, where they may differ from those of the training; `training_usage` includes their additional votes.
@@ -184,7 +187,7 @@ def _score(
         trained_tokens=sum(row.tokens for row in adapters),
         training_turns=sum(len(record.turns) for record in labelling) if trains else 0,
         trained_seconds=sum(row.seconds for row in adapters),
-        repeated=len(examples) - len({(row.learner, row.agent, row.source, row.part) for row in examples}),
+        repeated=_count_repeated(society, examples),
         reasons=labels.reasons,
         left_out=_left_out(adapters),
         unscored_labels=labels.unscored,
@@ -211,7 +214,8 @@ def _score_labels(labels: Labels, debates: Sequence[DebateRecord], agents: Seque
     """Return the score of the labels that these debates give each of these agents."""
     every = [(record, labels.find(record, agent)) for record in debates for agent in agents]
     given = [(record, label) for record, label in every if label.given]
-    known = [(record.question, [labels.is_right(record, label)]) for record, label in given if record.scored]
+    verdicts = [(record.question, labels.is_right(record, label)) for record, label in given if record.scored]
+    known = [(question, [verdict]) for question, verdict in verdicts if verdict is not None]
     reasons = Counter(label.reason for _, label in every if not label.given)
     return LabelScore(share_true(known), len(every) - len(given), reasons, len(given) - len(known))
 
@@ -237,6 +241,18 @@ def _left_out(adapters: Sequence[AdapterRow]) -> dict[str, dict[str, int]]:
     for row in adapters:
         found.setdefault(row.learner, Counter()).update(row.left_out)
     return {learner: {reason: n for reason, n in reasons.items() if n} for learner, reasons in found.items()}
+
+
+def _count_repeated(society: Society, examples: Sequence[ExampleRow]) -> int:
+    """Return the number of rows that repeat an earlier row of the same finetuning. A pair is repeated as a whole."""
+    spec = society.scenario.train
+    paired = {name for name, one in (spec.learners if spec else {}).items() if one.objective.contrast == "pair"}
+    seen: set[tuple[object, ...]] = set()
+    for learner in dict.fromkeys(row.learner for row in examples):
+        rows = [row for row in examples if row.learner == learner]
+        for row, prompt in zip(rows, find_prompts(rows, learner in paired), strict=True):
+            seen.add((learner, row.agent, row.source, row.part, prompt))
+    return len(examples) - len(seen)
 
 
 def _right_turns(training: Sequence[DebateRecord]) -> dict[TurnId, bool]:

@@ -335,11 +335,11 @@ def _label_rows(iterations: Sequence[IterationScore]) -> Rows:
 
 
 def _describe_labels(found: Sequence[tuple[Proportion, int]]) -> str:
-    """Return how many labels there are and how many are right. `found`: those with and without a true answer."""
+    """Return how many labels there are and how many are right. `found`: those with and without a known verdict."""
     known, right = sum(share.n for share, _ in found), sum(share.successes for share, _ in found)
     labels = known + sum(unscored for _, unscored in found)
     return f"{labels:,}, of which " + (
-        f"{right:,} right" if known == labels else f"{right:,} of {known:,} with a true answer right"
+        f"{right:,} right" if known == labels else f"{right:,} of {known:,} with a known verdict right"
     )
 
 

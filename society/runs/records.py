@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -35,12 +35,14 @@ class DebateRecord:
     """One finished debate: how it ended and every turn in it, in the order of phase, round and agent.
 
     `helping` has the phase and name of agents that only moderate, rank or summarise there. Their replies are no answers
-    of their own.
+    of their own. `stored` has the turns with the answers that the store has, if some of `turns` are ballots that the
+    decision rule has read (see `society.runs.votes.read_ballots`).
     """
 
     result: ResultRow
     turns: tuple[Turn, ...]
     helping: frozenset[tuple[str, str]] = frozenset()
+    stored: tuple[Turn, ...] | None = None
 
     @property
     def question(self) -> Question:
@@ -51,6 +53,11 @@ class DebateRecord:
     def scored(self) -> bool:
         """Return whether the question has a true answer, so that its answers are right or wrong."""
         return self.result.scored
+
+    @property
+    def as_stored(self) -> DebateRecord:
+        """The record with the answers that the store has. The debate was decided on them."""
+        return self if self.stored is None else replace(self, turns=self.stored, stored=None)
 
     def right(self, turn: Turn) -> bool:
         """Return whether the turn's answer is right; one that failed or could not be read is not."""
@@ -105,11 +112,12 @@ class DebateRecord:
         return sum((turn.usage for turn in self.turns), Usage())
 
 
-def load_records(
-    run: Run, iteration: int | None = None, split: str = "evaluation", raw: bool = False
-) -> list[DebateRecord]:
+def load_records(run: Run, iteration: int | None = None, split: str = "evaluation") -> list[DebateRecord]:
     """Return every finished debate of a split ("evaluation" or "training"), of one iteration or of all, in the order of
-    iteration, item and sample. Ballots in the last phase count as the answer that they put first, unless `raw`."""
+    iteration, item and sample. Ballots in the last phase count as the answer that they put first.
+
+    A training learns from these records, and the report describes it with the same ones.
+    """
     # Results first: a debate that ends between the two reads has its turns stored by then.
     results = [r for r in run.results() if r.split == split and iteration in (None, r.iteration)]
     stored = run.turns() if iteration is None else run.turns("iteration = ?", (iteration,))
@@ -119,7 +127,7 @@ def load_records(
     same = training_sameness(society) if split == "training" else sameness(society)
     found = [DebateRecord(r, turns.get((r.iteration, r.item, r.sample), ()), helping) for r in results]
     _require_turns(run, found)
-    return found if raw else [read_ballots(society, record, same) for record in found]
+    return [read_ballots(society, record, same) for record in found]
 
 
 def load_unfinished(run: Run) -> list[DebateRecord]:

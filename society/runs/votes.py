@@ -64,14 +64,21 @@ def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRe
         else turn
         for turn in record.turns
     )
-    return replace(record, turns=turns)
+    return replace(record, turns=turns, stored=record.as_stored.turns)
 
 
 def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot:
     """Return the ballot on which this debate was decided. Its seed is not known: ties cannot be drawn again."""
-    history = {name: record.of(name) for name in record.voters(society)}
+    voters = record.voters(society)
+    blank = Ballot([], dict.fromkeys(voters, ()), _candidates(society, record, same), same, seed=0)
+    return fill_ballot(blank, record.as_stored)
+
+
+def fill_ballot(ballot: Ballot, record: DebateRecord) -> Ballot:
+    """Return a ballot of the same voters, with their turns and votes as this record has them."""
+    history = {name: record.of(name) for name in ballot.history}
     votes = [vote_of(name, turns[-1] if turns else None) for name, turns in history.items()]
-    return Ballot(votes, history, _candidates(society, record, same), same, seed=0)
+    return replace(ballot, votes=votes, history=history)
 
 
 def _candidates(society: Society, record: DebateRecord, same: Same) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import fmean
@@ -25,18 +25,24 @@ SEVERAL = "calls tools, so it has no single prompt"
 """Reasons why turns are left out."""
 
 
+PromptOptions = Callable[[Turn], object]
+"""Returns what shaped the prompt of a turn beside its messages."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chooser:
     """The facts that decide which replies are undesired.
 
     `desired` are the turns that are selected for any agent of the learner: they are never undesired replies, whatever
-    their answers are. `same` compares answers. `place` names the training in errors.
+    their answers are. `same` compares answers. `options` returns what shaped the prompt of a turn beside its messages.
+    `place` names the training in errors.
     """
 
     objective: Objective
     desired: Set[TurnId]
     same: Same
     seed: int
+    options: PromptOptions
     place: str = ""
 
 
@@ -72,7 +78,9 @@ def _opposes(chooser: Chooser, turn: Turn, other: Turn) -> bool:
     if other.id in chooser.desired or count_replies(other) > 1:
         return False
     is_same = None not in (turn.answer, other.answer) and chooser.same(turn.answer or "", other.answer or "")
-    return not is_same and chooser.objective.opposes(turn, other)
+    if is_same or not (chooser.objective.crosses_prompts or chooser.options(turn) == chooser.options(other)):
+        return False
+    return chooser.objective.opposes(turn, other)
 
 
 def _undesired(rows: Sequence[Row], others: Sequence[Case], seed: int, left_out: Counter[str]) -> list[Row]:

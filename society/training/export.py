@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from society.core.atomic import atomic_write
 from society.core.disks import advise
 from society.core.errors import InputError, StoreError
 from society.core.plain import count, to_plain
-from society.core.types import ChatMessage, Example, Turn
+from society.core.types import ChatMessage, Example, Turn, TurnId
 from society.runs.files import read_json
 from society.runs.run import Run
 from society.scenario.expand import Society, expand
@@ -33,7 +34,7 @@ from society.scenario.write import to_yaml
 from society.store.rows import AdapterRow, ExampleRow
 from society.training.finetuning import complete_examples
 from society.training.learners import Learner, backend_of, learners
-from society.training.selection import after_prompt, make_example
+from society.training.selection import after_prompt, find_prompts, make_example
 
 if TYPE_CHECKING:
     from backends.abilities import Exporter
@@ -239,16 +240,20 @@ def training_examples(run: Run) -> Iterator[tuple[AdapterRow, ExampleRow, Exampl
     turns = {turn.id: turn for turn in run.turns()}
     adapters = {(row.iteration, row.learner, row.agent): row for row in run.adapters()}
     paired = {name for name, one in (spec.learners if spec else {}).items() if one.objective.contrast == "pair"}
-    desired: Turn | None = None
-    for row in run.examples():
-        adapter = adapters[row.iteration, row.learner, row.agent]
-        example = make_example(turns[row.source], row.rule, row.weight, row.part, row.desired)
-        if row.desired:
-            desired = turns[row.source]
-        elif row.learner in paired and desired is not None:  # it follows the desired reply of its pair
-            example = after_prompt(example, desired)
-        [example] = complete_examples(society, models, backends[row.learner, row.agent], [example])
-        yield adapter, row, example
+    for place, group in groupby(run.examples(), key=lambda row: (row.iteration, row.learner, row.agent)):
+        rows, pairs = [*group], place[1] in paired
+        examples = [
+            _make_again(turns, row, prompt) for row, prompt in zip(rows, find_prompts(rows, pairs), strict=True)
+        ]
+        completed = complete_examples(society, models, backends[place[1:]], examples, pairs)
+        for row, example in zip(rows, completed, strict=True):
+            yield adapters[place], row, example
+
+
+def _make_again(turns: Mapping[TurnId, Turn], row: ExampleRow, prompt: TurnId) -> Example:
+    """Return the example of a row, whose reply follows the prompt of this turn."""
+    example = make_example(turns[row.source], row.rule, row.weight, row.part, row.desired)
+    return example if prompt == row.source else after_prompt(example, turns[prompt])
 
 
 def training_rows(run: Run) -> Iterator[dict[str, Any]]:

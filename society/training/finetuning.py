@@ -11,12 +11,12 @@ from typing import Any
 from backends.objectives import Sft
 from society.core.definition import is_tuning
 from society.core.identity import fingerprint
-from society.core.types import Adapter, Example, Thinking
+from society.core.types import Adapter, Example, TemplateArgs, Thinking, TurnId
 from society.scenario.expand import Society
 from society.scenario.models.training import TrainSpec
 from society.store.rows import ExampleRow
 from society.training.learners import Learner
-from society.training.selection import TrainingSet
+from society.training.selection import TrainingSet, find_prompts
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,31 @@ def mark_omitted(rows: Sequence[ExampleRow], omitted: Mapping[int, str]) -> list
     ]
 
 
+def prompt_options(society: Society, turn: TurnId) -> tuple[Thinking, TemplateArgs]:
+    """Return what shaped the prompt of a turn beside its messages."""
+    plan = society.plans[turn.phase, turn.agent]
+    return plan.thinking, plan.template_args
+
+
 def complete_examples(
-    society: Society, models: Mapping[str, str], backend: str, examples: Sequence[Example]
+    society: Society, models: Mapping[str, str], backend: str, examples: Sequence[Example], paired: bool = False
 ) -> list[Example]:
     """Return the examples with what the scenario says on thinking, and with token ids only of this backend's model.
 
-    Token ids of another model have another meaning. `models`: hash of each backend's model.
+    Token ids of another model have another meaning. `models`: hash of each backend's model. If the examples are
+    `paired`, an undesired reply follows the prompt of the desired one before it, with that prompt's thinking. It has no
+    token ids if its own prompt had other thinking: drawn tokens begin where a prompt ends, such as within a thought.
     """
     spec = society.scenario.train
     learn = spec is None or spec.learn_thoughts
 
-    def complete(example: Example) -> Example:
-        plan = society.plans[example.source.phase, example.source.agent]
-        if models.get(plan.backend) != models.get(backend):
+    def complete(example: Example, prompt: TurnId) -> Example:
+        plan, options = society.plans[example.source.phase, example.source.agent], prompt_options(society, prompt)
+        if models.get(plan.backend) != models.get(backend) or options != (plan.thinking, plan.template_args):
             example = replace(example, tokens=None, thought_tokens=0)
-        return replace(example, thinking=plan.thinking, template_args=plan.template_args, learn_thought=learn)
+        return replace(example, thinking=options[0], template_args=options[1], learn_thought=learn)
 
-    return [complete(example) for example in examples]
+    return [*map(complete, examples, find_prompts(examples, paired))]
 
 
 def _identify(example: Example) -> list[Any]:

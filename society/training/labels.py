@@ -5,8 +5,9 @@ A label by votes needs enough voters that agree (see `Labels`). Its votes may be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from society.components.decisions.base import DecisionRule
 from society.components.faults import faults_of
@@ -14,7 +15,7 @@ from society.components.labels.base import NO_QUORUM, Evidence, Label, LabelRule
 from society.components.labels.votes import ConsensusLabel
 from society.core.types import Ballot, Same, Turn
 from society.runs.records import DebateRecord, training_sameness
-from society.runs.votes import count_votes, rebuild_ballot
+from society.runs.votes import count_votes, fill_ballot, rebuild_ballot
 from society.scenario.expand import Society
 from society.scenario.models.training import TrainSpec
 
@@ -64,12 +65,12 @@ class Labels:
         with faults_of(self.rule, "agrees", f"on the question {record.result.item!r}"):
             return bool(self.rule.agrees(answer, label, evidence))
 
-    def is_right(self, record: DebateRecord, label: Label) -> bool:
-        """Return whether a label of this debate is the true answer."""
+    def is_right(self, record: DebateRecord, label: Label) -> bool | None:
+        """Return whether a label that this debate was given is a true answer; None if its verdict is not known."""
         if label.answer is None:
-            return self.rule.needs_truth and label.given
+            return True if self.rule.needs_truth else None
         evidence = self.evidence(record, self.rule)
-        return evidence is not None and evidence.right is not None and evidence.right(label.answer)
+        return None if evidence is None or evidence.right is None else evidence.right(label.answer)
 
 
 @dataclass
@@ -79,7 +80,7 @@ class History:
     society: Society
     same: Same
     _debates: dict[tuple[int, str, int], DebateRecord] = field(default_factory=dict)
-    _drawn: dict[tuple[int, str], list[Turn]] = field(default_factory=dict)
+    _drawn: dict[tuple[int, str], list[DebateRecord]] = field(default_factory=dict)
     _known: dict[tuple[int, str, int, int], Evidence] = field(default_factory=dict)
 
     def add(self, records: Iterable[DebateRecord]) -> list[DebateRecord]:
@@ -88,8 +89,7 @@ class History:
         for record in records:
             result = record.result
             if is_drawn(self.society, record):
-                turns = [turn for turn in record.turns if not record.helps(turn)]
-                self._drawn.setdefault((result.iteration, result.item), []).extend(turns)
+                self._drawn.setdefault((result.iteration, result.item), []).append(record)
             else:
                 self._debates[result.iteration, result.item, result.sample] = record
                 debates.append(record)
@@ -109,7 +109,7 @@ class History:
                 return None
             ballot = rebuild_ballot(self.society, source, self.same)
             end = self.society.scenario.samples + draws
-            drawn = [turn for turn in self._drawn.get(debate[:2], ()) if turn.id.sample < end]
+            drawn = [one for one in self._drawn.get(debate[:2], ()) if one.result.sample < end]
             self._known[*debate, draws] = find_evidence(self.society.scenario.decision, ballot, source, drawn)
         return self._known[*debate, draws]
 
@@ -123,30 +123,45 @@ def is_drawn(society: Society, record: DebateRecord) -> bool:
     return record.result.sample >= society.scenario.samples
 
 
-def find_evidence(rule: DecisionRule, ballot: Ballot, record: DebateRecord, drawn: Sequence[Turn] = ()) -> Evidence:
-    """Return what is known about a debate for its label. `rule` decided the debate on the `ballot`."""
+def find_evidence(
+    rule: DecisionRule, ballot: Ballot, record: DebateRecord, drawn: Sequence[DebateRecord] = ()
+) -> Evidence:
+    """Return what is known about a debate for its label. `rule` decided the debate on the `ballot`.
+
+    Voters' turns have the answers of the record, so that a ballot such as "B > C" is a vote for an answer. `drawn` are
+    the records of additional votes.
+    """
     support = count_votes(rule, ballot, record)
-    decision, same = record.result.decision, ballot.same
+    decision, same, read = record.result.decision, ballot.same, fill_ballot(ballot, record)
     others: dict[str, int] = {}
-    for vote in rule.settle(ballot):
+    for vote in rule.settle(read):
         if vote.answer is not None and not (decision.answer is not None and same(vote.answer, decision.answer)):
             known = next((answer for answer in others if same(answer, vote.answer)), vote.answer)
             others[known] = others.get(known, 0) + 1
     rivals = max(others.values(), default=0)
-    right = None if not record.scored else lambda answer: is_right(record, answer, same)
+    votes = [turn for one in drawn for turn in one.turns if not one.helps(turn)]
+    right = partial(find_verdict, _join_verdicts([record, *drawn]), same=same) if record.scored else None
     counts = (support.backers, rivals, support.spoke)
-    return Evidence(ballot.history, drawn, decision, *counts, same, right, support.supporters)
+    return Evidence(read.history, votes, decision, *counts, same, right, support.supporters)
 
 
-def is_right(record: DebateRecord, answer: str, same: Same) -> bool:
-    """Return whether an answer to the question of a debate is right, even if nobody gave it in this debate."""
-    verdicts = record.result.verdicts
+def _join_verdicts(records: Iterable[DebateRecord]) -> dict[str, bool]:
+    """Return the verdict on each answer in debates of one question; the first debate with an answer counts."""
+    found: dict[str, bool] = {}
+    for record in records:
+        for answer, verdict in record.result.verdicts.items():
+            found.setdefault(answer, verdict)
+    return found
+
+
+def find_verdict(verdicts: Mapping[str, bool], answer: str, same: Same) -> bool | None:
+    """Return whether an answer is right, by the verdict on it or on an equal answer; None if nobody gave one.
+
+    True answers are not compared here: a question may have several, or be judged by tests or by an agent.
+    """
     if answer in verdicts:
         return verdicts[answer]
-    alike = next((given for given in verdicts if same(given, answer)), None)
-    if alike is not None:
-        return verdicts[alike]
-    return bool(record.result.gold) and same(answer, record.result.gold)
+    return next((verdict for given, verdict in verdicts.items() if same(given, answer)), None)
 
 
 def consensus_labels(society: Society, same: Same) -> Labels:

@@ -32,7 +32,7 @@ from society.simulation.outages import Availability
 from society.store.rows import AdapterRow, Split
 from society.training.alone import alone
 from society.training.ending import remove_trainings, returned_row
-from society.training.finetuning import Finetuning, complete_examples, mark_omitted
+from society.training.finetuning import Finetuning, complete_examples, mark_omitted, prompt_options
 from society.training.labels import History, open_history
 from society.training.learners import Learner, backend_of, check_layers, given_adapter, learners
 from society.training.prune import pruned_error
@@ -198,11 +198,19 @@ class TrainingLoop:
         labels = self._history.labels(self.spec, self.spec.label_of(learner.spec))
         others = tuple(name for name in learner.agents if name not in learner.sources)
         chosen = select_examples(
-            learner.spec, learner.sources, records, labels, draw, learner.describe(iteration), others
+            learner.spec,
+            learner.sources,
+            records,
+            labels,
+            draw,
+            learner.describe(iteration),
+            others,
+            lambda turn: prompt_options(self.society, turn.id),
         )
         model = backend_of(self.society, learner)
         hashes = {name: backend.model_hash for name, backend in self.backends.items()}
-        chosen.examples = complete_examples(self.society, hashes, model, chosen.examples)
+        paired = learner.spec.objective.contrast == "pair"
+        chosen.examples = complete_examples(self.society, hashes, model, chosen.examples, paired)
         start = self._start(learner, hashes[model]) if self.spec.start == "previous" else None
         code = hash_code(learner.spec.objective, self.society.scenario.backends[model])
         return Finetuning(iteration, learner, chosen, seed, start, hashes[model], self.spec, code)

@@ -12,10 +12,11 @@ from society.components.faults import faults_of
 from society.components.labels.base import Label
 from society.components.selectors import NOT_SELECTED, Case, require_chosen, require_weights
 from society.core.exchanges import count_replies, replies
-from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn
+from society.core.types import UNUSUAL_ENDS, ChatMessage, Example, Turn, TurnId
 from society.runs.records import DebateRecord
 from society.scenario.models.training import LearnerSpec
-from society.training.contrast import AGAINST, Chooser, contrast
+from society.store.rows import ExampleRow
+from society.training.contrast import AGAINST, Chooser, PromptOptions, contrast
 from society.training.labels import Labels
 from society.training.limits import Row, limit_rows
 
@@ -39,12 +40,14 @@ def select_examples(
     seed: int,
     place: str = "",
     others: Sequence[str] = (),
+    options: PromptOptions = lambda turn: None,
 ) -> TrainingSet:
     """Return the training rows from these agents' turns in these debates, which may be of several iterations.
 
     The rows of each source agent are drawn with a seed of their own. So a learner of all agents gets the same rows as
     the agents' own learners. `place` names the training in errors. `others` are further agents of the learner: turns
-    that are selected for them are no undesired replies.
+    that are selected for them are no undesired replies. `options` returns what shaped the prompt of a turn beside its
+    messages: the two replies of a pair follow one prompt.
     """
     found = TrainingSet()
     cases = _list_cases(learner, agents, records, labels, found.left_out)
@@ -55,7 +58,7 @@ def select_examples(
     if learner.objective.contrast == "pair" and others:
         theirs = _list_cases(learner, others, records, labels, Counter())
         desired |= {row.case.turn.id for row in _choose(learner, theirs, seed, place, Counter())}
-    chooser = Chooser(learner.objective, desired, labels.same, seed, place)
+    chooser = Chooser(learner.objective, desired, labels.same, seed, options, place)
     rows = contrast(chooser, chosen, cases, found.left_out)
     able = {case.turn.id for case in cases}
     limited = limit_rows(learner, rows, _count_newest(records), seed)
@@ -127,6 +130,14 @@ def _examples(row: Row, weight: float, part: int) -> Iterator[Example]:
 def after_prompt(example: Example, turn: Turn) -> Example:
     """Return an example whose reply follows the prompt of another turn."""
     return replace(example, messages=(*turn.messages, example.messages[-1]))
+
+
+def find_prompts(rows: Iterable[Example | ExampleRow], paired: bool) -> list[TurnId]:
+    """Return the turn whose prompt each row follows: its own, or that of the desired reply before it in a pair."""
+    found: list[TurnId] = []
+    for row in rows:
+        found.append(found[-1] if paired and not row.desired and found else row.source)
+    return found
 
 
 def make_example(turn: Turn, rule: str, weight: float = 1.0, part: int = 0, desired: bool = True) -> Example:

@@ -14,7 +14,7 @@ ANSWERS = ("4", "4", "5", "6", "none")
 
 
 class Guesser(BackendConfig):
-    """Draws an answer by the seed of the request, and repeats its prompt's last number now and then."""
+    """Draws an answer by the seed of the request, or one of the replies that a prompt names: [[4|5]]."""
 
     abilities: ClassVar[frozenset[str]] = frozenset({"adapters", "trainer"})
     learns_preferences: ClassVar[bool] = True
@@ -33,6 +33,10 @@ class GuesserBackend(Backend):
     async def generate(self, request):
         said = f"{request.seed} {request.adapter} {[m.content for m in request.messages]}"
         draw = int(hashlib.sha256(said.encode()).hexdigest(), 16)
+        _, _, named = request.messages[-1].content.partition("[[")
+        if named:
+            replies = named.partition("]]")[0].split("|")
+            return GenerateOutput(replies[draw % len(replies)], "stop", Usage(5 + draw % 3, 3))
         words = ("surely", "maybe", "of course")[draw // 7 % 3]
         text = f"It is {words} {ANSWERS[draw % len(ANSWERS)]}."
         return GenerateOutput(text, "stop", Usage(5 + draw % 3, 3))

@@ -41,6 +41,10 @@ class _Voting(DecisionRule):
         voters = [vote for vote in ballot.votes if self._paper(vote, ballot) or self.policy(vote) != "exclude"]
         return round(decision.support * len(voters))
 
+    def replies(self, ballot: Ballot) -> int:
+        """Return the number of voters of this ballot that replied, or that have an earlier ballot which counts."""
+        return sum(not vote.failed or bool(self._paper(vote, ballot)) for vote in ballot.votes)
+
     def read_answer(self, turn: Turn, candidates: Sequence[str], decided: str | None) -> str | None:
         """Return the first choice of the ballot in this turn; None if the turn has no readable ballot."""
         if not candidates:

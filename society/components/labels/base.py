@@ -21,8 +21,8 @@ class Evidence:
     `turns` has each voter's turns as a speaker, in order. `drawn` has the additional first answers that the label asked
     for (`draws`). `decision` is that of the society, which `backers` voters support; `rivals` support the most frequent
     other answer, and `spoke` voters replied. Where every turn is a vote, these three count turns, and `supporters` the
-    different voters behind `backers`; it is None where they are as many. `right` is the verdict on an answer; None
-    without a true answer.
+    different voters behind `backers`; it is None where they are as many. `right` is None without a true answer. It
+    returns the verdict on an answer, or None if no reply to the question gave that answer.
     """
 
     turns: Mapping[str, Sequence[Turn]]
@@ -32,7 +32,7 @@ class Evidence:
     rivals: int
     spoke: int
     same: Same
-    right: Callable[[str], bool] | None = None
+    right: Callable[[str], bool | None] | None = None
     supporters: int | None = None
 
 

@@ -20,7 +20,7 @@ class Gold(LabelRule):
         return Label(None) if evidence.right is not None else Label(None, NO_GOLD)
 
     def agrees(self, answer: str, label: Label, evidence: Evidence) -> bool:
-        return evidence.right is not None and evidence.right(answer)
+        return evidence.right is not None and evidence.right(answer) is True
 
 
 class JudgedLabel(Gold):
