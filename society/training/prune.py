@@ -82,7 +82,7 @@ def find_best(run: Run) -> int | None:
     history, values = open_history(society), []
     first: list[DebateRecord] = []
     for number in sorted({row.iteration for row in run.adapters()}):
-        debates = history.add(load_records(run, number, "training", raw=True))
+        debates = history.add(load_records(run, number, "training"))
         first = first or debates
         found = measure_signals(society, history.labels(spec, spec.label), debates, first)
         values.append(found[spec.guard.signal])
