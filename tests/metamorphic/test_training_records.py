@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import society
+from society.components.plugin_files import set_plugins
 from society.components.registry import kinds
 from society.core.types import Example, TurnId
 from society.metrics.diversity import mean_of
@@ -23,7 +24,6 @@ from society.training import loop
 from society.training.labels import Labels, open_history
 from society.training.selection import TrainingSet, select_examples
 from society.training.signals import measure_signals
-from tests.components.test_plugin_files import set_plugins
 from tests.metamorphic.relation import counted
 from tests.metamorphic.runs import Spec
 

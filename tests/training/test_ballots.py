@@ -12,13 +12,13 @@ import pytest
 import society
 from society.components.decisions.base import vote_of
 from society.components.decisions.voting import Approval
+from society.components.plugin_files import set_plugins
 from society.core.types import Ballot, Turn, TurnId
 from society.metrics.iterations import run_iterations
 from society.runs.records import load_records, sameness
 from society.runs.run import Run
 from society.runs.votes import fill_ballot, rebuild_ballot
 from society.scenario.expand import expand
-from tests.components.test_plugin_files import set_plugins
 
 GUESSER = Path(__file__).with_name("guesser.py")
 CHOICE = {
@@ -52,7 +52,7 @@ def vote(tmp_path: Path) -> Iterator[Vote]:
             "decision": {"kind": "approval"},
             "train": {"iterations": 1, "questions": 2, "learners": {"voter": {"phases": ["vote"]}}},
         }
-        scenario["train"] |= fields.pop("train", {})  # type: ignore[operator]
+        scenario["train"] |= fields.pop("train", {})
         society.run(society.Scenario(**{**scenario, **fields}), tmp_path / "run", progress=False)
         return Run(tmp_path / "run")
 

@@ -11,6 +11,7 @@ import pytest
 import society
 from society.components.labels.base import Evidence, Label, LabelRule
 from society.components.labels.truth import Gold
+from society.components.plugin_files import set_plugins
 from society.core.types import Decision
 from society.metrics.iterations import IterationScore, run_iterations
 from society.metrics.overview import read_overview
@@ -19,7 +20,6 @@ from society.runs.run import Run
 from society.scenario.expand import expand
 from society.store.rows import ResultRow
 from society.training.labels import Labels, find_verdict, open_history
-from tests.components.test_plugin_files import set_plugins
 from tests.training.test_ballots import GUESSER
 
 JUDGED = {

@@ -10,6 +10,7 @@ import pytest
 
 import society
 from backends.objectives import Dpo
+from society.components.plugin_files import set_plugins
 from society.core.types import ChatMessage, Decision, Example, Thinking, Turn, TurnId
 from society.metrics.iterations import run_iterations
 from society.runs.records import DebateRecord
@@ -22,7 +23,6 @@ from society.training import finetuning
 from society.training.export import training_examples
 from society.training.finetuning import complete_examples, prompt_options
 from society.training.selection import TrainingSet, find_prompts, select_examples
-from tests.components.test_plugin_files import set_plugins
 from tests.training.test_ballots import GUESSER
 from tests.training.test_selection import ALWAYS
 
