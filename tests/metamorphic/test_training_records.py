@@ -1,4 +1,4 @@
-"""What a training used is what the report computes from the stored run, with every decision rule."""
+"""The labels, rows and signals that a training used equal those of the report, with every decision rule."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SCENARIO: Spec = {
 
 @dataclass
 class Used:
-    """What a training used: for each finetuning the labels and the rows, and for each iteration the guard's signals."""
+    """Labels and rows that a training used, by finetuning, and the signals of its guard, by iteration."""
 
     finetunings: list[tuple[list[DebateRecord], Labels, tuple[Any, ...], TrainingSet]] = field(default_factory=list)
     signals: list[Mapping[str, Mapping[str, float]]] = field(default_factory=list)
