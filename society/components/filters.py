@@ -55,9 +55,9 @@ class Novel(Selector):
     """Turns whose answer is the label, by their novelty: they are weighted by it, or the most novel ones are taken.
 
     Novelty is 1 - (`alpha` * g + (1 - `alpha`) * s). Here g is the mean similarity to the other turns on the question
-    whose answer is the label. And s is the largest similarity to another row of the same agent: one of the same
-    iteration or, with `accumulate`, one on the same question. Similarity is that of words and pairs of words, in
-    [0, 1]. Source: EVOL-RL (arXiv 2509.15194), equation 3, with words in place of embeddings.
+    whose answer is the label. And s is the largest similarity to another row of the same agent. That row is of the same
+    iteration or, with `accumulate`, on the same question. Similarity is that of words and pairs of words, in [0, 1].
+    Source: EVOL-RL (arXiv 2509.15194), equation 3, with words in place of embeddings.
     """
 
     kind: Literal["novel"] = "novel"

@@ -74,6 +74,7 @@ def load(scenario: Callable[..., Scenario], tmp_path: Path) -> Load:
 @pytest.mark.slow
 def test_nothing_of_a_debate_is_kept_when_it_is_over(load: Load) -> None:
     """A stored turn with its chat is dozens of blocks of memory; what may stay is the key of a text or two."""
+    load(40)  # the first run of a process imports modules and fills caches
     for resume in (False, True):
         done, parts, _ = load(120, resume=resume)
         grown = parts.blocks[-2] - parts.blocks[1]

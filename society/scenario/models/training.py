@@ -119,8 +119,8 @@ class TrainSpec(Component):
     """Label of a debate, which rows are compared with, unless a learner has its own. The guard and the report's
     estimates use it, too. `consensus`: the decision of the society (a tie is no label)."""
     quorum: int = Field(2, ge=1)
-    """Minimum number of votes for a label (`consensus`: for the decision). With 2 or more, they must be of at least two
-    different voters: an agent's turns in a debate are those of one voter, and each additional answer is one more."""
+    """Minimum number of votes for a label (`consensus`: for the decision). With 2 or more, the votes must be of two
+    voters at least. An agent's turns in a debate are those of one voter; each additional answer is one more."""
     majority: float = Field(0.5, ge=0, lt=1)
     """A label needs more than this share of the votes (`consensus`: of the voters that replied). Votes without a
     readable answer are counted."""
