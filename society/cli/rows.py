@@ -161,7 +161,7 @@ class Rows:
 
 _FROM_TEXT = (
     "\nFrom text: the reply was tokenized from its text, because the trained model does not have the drawn tokens, "
-    "or because they followed a prompt with other thinking settings than that of its pair. "
+    "or because they were drawn after a prompt with other thinking settings. "
     "The tokens may differ from those drawn."
 )
 _RETOKENIZED = "tokenized from its text; the tokens may differ from those drawn"

@@ -60,14 +60,12 @@ class IterationScore:
     `unlabelled` debates gave no label, for the counted `reasons`; `unscored_labels` have no true answer, or no verdict.
     `usage` is that of the evaluation, and `training_usage` that of the `training_turns` of the training debates.
     `examples` counts the training rows by "learner/agent", with repetitions, and `repeated` the repetitions among them;
-    a pair is repeated as a whole. `left_out` counts the turns without
-    a row, by learner and reason. `rows_right` is the share of rows with a right answer, by selection rule.
-    `trained_tokens` and `trained_seconds` are those of all training steps. `learner_labels` has the labels of each
-    learner, where they may differ from those of the training; `training_usage` includes their additional votes.
-    `votes` has the accuracy of majority votes on the evaluation questions: over first answers, last ones, and all
-    turns.
-    `signals` are estimates without true answers, over the training debates. `alarm` is the best iteration before one in
-    which the guard found that its signal had turned.
+    a pair is repeated as a whole. `left_out` counts the turns without a row, by learner and reason. `rows_right` is the
+    share of rows with a right answer, by selection rule. `trained_tokens` and `trained_seconds` are those of all
+    training steps. `learner_labels` has the labels of each learner, where they may differ from those of the training;
+    `training_usage` includes their additional votes. `votes` has the accuracy of majority votes on the evaluation
+    questions: over first answers, last ones, and all turns. `signals` are estimates without true answers, over the
+    training debates. `alarm` is the best iteration before one in which the guard found that its signal had turned.
     """
 
     iteration: int

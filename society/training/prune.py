@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,12 +61,10 @@ def find_prunable(rows: Sequence[AdapterRow], failed: Iterable[int], best: int |
 
 def begin_with(rows: Sequence[AdapterRow], iteration: int) -> list[AdapterRow]:
     """Return the adapters that an iteration begins with: the latest one of each learner and agent before it."""
-    before = sorted((row for row in rows if row.hash is not None and row.iteration < iteration), key=_iteration)
+    before = sorted(
+        (row for row in rows if row.hash is not None and row.iteration < iteration), key=attrgetter("iteration")
+    )
     return list({(row.learner, row.agent): row for row in before}.values())
-
-
-def _iteration(row: AdapterRow) -> int:
-    return row.iteration
 
 
 def find_best(run: Run) -> int | None:

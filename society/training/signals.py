@@ -7,7 +7,7 @@ base        share of questions on which the vote of all turns is that of iterati
             in iteration 0, counts as another vote
 drift       distance of the first answers' distribution from that of iteration 0, in [0, 1]; shown, but no guard
 
-Iteration 0 has neither `base` nor `drift`: compared with itself, it would lack the noise of every later iteration.
+Iteration 0 has neither `base` nor `drift`. Compared with itself, it would lack the noise that later iterations have.
 """
 
 from __future__ import annotations
