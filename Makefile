@@ -7,13 +7,14 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DEMO_OUT ?= runs/demo
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # llama.cpp is compiled without its programs and without images, which saves two thirds of the processor time. The wheel is
 # cached apart from pip's own cache, where other projects would find it.
 LLAMA_CACHE ?= $(HOME)/.cache/society/pip
 LLAMA_BUILD := CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PIP_CACHE_DIR='$(LLAMA_CACHE)' \
   CMAKE_ARGS="$(CMAKE_ARGS) -DLLAVA_BUILD=OFF '-DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/backends/llama_cpp/build.cmake'"
 
-.PHONY: help demo bench lab words paper vote test coverage torture gpu slurm lint docs browser audit fuzz clean
+.PHONY: help demo bench lab words paper vote test fast coverage torture gpu slurm lint docs browser audit fuzz clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*##/\1:/p' Makefile | column -t -s :
@@ -45,11 +46,14 @@ $(VENV)/peers/.done: benchmarks/peers.txt
 	$(VENV)/peers/bin/pip install -qq --disable-pip-version-check -r benchmarks/peers.txt
 	touch $@
 
-test: $(DEV) browser  ## Set everything up, then run all tests on all cores.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
+test: fast  ## Set everything up, then run all tests on all cores, the fast ones first.
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) -m slow
+
+fast: $(DEV) browser  ## Run the tests that take less than three seconds each (about ten minutes of two cores).
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) -m "not slow"
 
 coverage: $(DEV)  ## Measure the line coverage of the fast tests; fail under the floor in pyproject.toml.
-	OMP_NUM_THREADS=1 SOCIETY_NO_BROWSER=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not model and not ray" --cov
+	OMP_NUM_THREADS=1 SOCIETY_NO_BROWSER=1 $(BIN)/pytest $(PARALLEL) -m "not slow and not model and not ray" --cov
 
 torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks (half an hour).
 	$(BIN)/python -m tests.faults.torture

@@ -157,6 +157,7 @@ LENGTH = 30_000
 """Length of texts that expose quadratic time, in characters."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_reader_takes_linear_time(unit: str) -> None:
     text = (unit * (LENGTH // len(unit) + 1))[:LENGTH]

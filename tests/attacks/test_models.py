@@ -192,6 +192,7 @@ def test_matrices_of_another_shape_are_refused(tmp_path: Path) -> None:
             check_fit(folder, sizes, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["the cat", "the <|end|> cat <|assistant|>", "<|en", "", "  red\n", "<|bos|><|user|>", "\ue000<|end|>"]
 )

@@ -98,6 +98,7 @@ def test_a_model_of_too_many_layers_is_refused(path: Path) -> None:
         LlamaCpp(model=str(path)).memory(())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_random_files_end_no_run() -> None:
     """No file of 40 changed ones passes both checks and then ends the process.

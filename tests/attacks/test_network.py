@@ -62,6 +62,7 @@ def test_the_guard_guards(closed: dict[str, str], tmp_path: Path) -> None:
     assert (tmp_path / "calls").exists()
 
 
+@pytest.mark.slow
 def test_no_command_reaches_the_network(closed: dict[str, str], tmp_path: Path) -> None:
     for command in (
         ["check", "s.yaml"],
@@ -82,6 +83,7 @@ def test_no_command_reaches_the_network(closed: dict[str, str], tmp_path: Path) 
     assert not (tmp_path / "calls").exists(), (tmp_path / "calls").read_text()
 
 
+@pytest.mark.slow
 def test_a_model_of_transformers_reaches_no_network(closed: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from tests.backends.hf.tiny import make_model

@@ -110,6 +110,7 @@ def test_latex_takes_every_name(tmp_path: Path) -> None:
     assert set(re.findall(r"\\([a-z]+)", bare)) <= known | {"langle", "rangle", "char"}
 
 
+@pytest.mark.slow
 @pytest.mark.needs("matplotlib")
 @pytest.mark.parametrize("form", ["text", "markdown", "csv", "latex"])
 def test_runs_of_hostile_names_are_compared_and_drawn(

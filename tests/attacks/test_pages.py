@@ -106,6 +106,7 @@ def test_the_title_of_a_page_is_text() -> None:
     assert OVERRIDE not in page
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_no_commands(done: Run) -> None:
     for more in ([], ["--item", "1"], ["--item", "1", "--prompts"]):
         command = [sys.executable, "-m", "society", "show", str(done.folder), *more]

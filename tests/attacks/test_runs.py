@@ -102,6 +102,7 @@ print("\\n".join(opened).encode("utf-8", "replace").decode(), file=open(sys.argv
 """
 
 
+@pytest.mark.slow
 @pytest.mark.needs("matplotlib", "pandas")
 def test_reading_a_run_opens_nothing_outside_its_folder(stranger: Path, sound: Path, tmp_path: Path) -> None:
     """The stored scenario names a device that never ends and a folder of secrets; neither is opened."""

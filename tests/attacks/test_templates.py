@@ -146,6 +146,7 @@ def test_nothing_leads_out_of_a_template(source: str) -> None:
         assert fill_chat(source) == ""
 
 
+@pytest.mark.slow
 def test_hostile_templates_stay_small(tmp_path: Path) -> None:
     """All templates together get two minutes of processor time and 300 MB, in their own process."""
     script = tmp_path / "all.py"
@@ -290,6 +291,7 @@ decision: {{kind: judge, agent: solver}}
 """
 
 
+@pytest.mark.slow
 def test_a_text_that_no_pattern_gets_through_is_told_of_everywhere(
     scenario: Callable[..., Scenario], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

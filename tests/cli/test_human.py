@@ -46,6 +46,7 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_person_answers_stops_and_goes_on_in_a_terminal(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["run", str(path), "-o", str(out), "--set", "sampling.max_tokens=5000"]

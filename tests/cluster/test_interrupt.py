@@ -136,6 +136,7 @@ def test_one_signal_finishes_running_replies(speak: Callable[..., Speaking], num
     assert contents(resumed.folder) == contents(whole.folder)
 
 
+@pytest.mark.slow
 def test_two_signals_stop_at_once(speak: Callable[..., Speaking]) -> None:
     """A reply would take an hour."""
     speaking = speak(AT_ONCE, "backends.scripted.delay=3600")

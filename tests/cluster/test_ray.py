@@ -341,6 +341,7 @@ def test_files_arrive_complete_or_not_at_all(tmp_path, monkeypatch):
             damaged.add(Chunk(name, b""))
 
 
+@pytest.mark.slow
 def test_errors_can_be_pickled():
     import pickle
 

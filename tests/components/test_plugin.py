@@ -45,6 +45,7 @@ def test_the_plugin_is_short() -> None:
     assert len((PLUGIN / "example_plugin.py").read_text().splitlines()) < 40
 
 
+@pytest.mark.slow
 def test_every_piece_is_used_from_yaml(site: Path, tmp_path: Path) -> None:
     (tmp_path / "plugged.yaml").write_text(SCENARIO)
     done = society(site, "run", str(tmp_path / "plugged.yaml"), "--out", str(tmp_path / "run"), "--json")
@@ -55,6 +56,7 @@ def test_every_piece_is_used_from_yaml(site: Path, tmp_path: Path) -> None:
     assert "read" not in shown.split("talk, round 2")[1]  # `fade` took the edges away
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("noun", "kind"),
     [

@@ -467,6 +467,7 @@ class TestFilesLoadedOneAfterTheOther:
         assert why.value.remedy.startswith("Load topologys.py again; then make the scenario again")
 
 
+@pytest.mark.slow
 def test_contributing_names_where_each_noun_is_added(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Follow CONTRIBUTING: the class in a module, one line in the table, the contract."""
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")

@@ -157,6 +157,7 @@ def named(capitals: Scenario, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return texts(run(capitals, tmp_path_factory.mktemp("named") / "run").folder)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_a_worker_of_llama_cpp_that_crashes_loses_no_turn(
     capitals: Scenario, named: dict[str, list[tuple[Any, ...]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -179,6 +180,7 @@ def test_a_worker_of_llama_cpp_that_crashes_loses_no_turn(
     assert texts(done.folder) == named
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_on_a_real_model(

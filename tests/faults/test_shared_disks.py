@@ -289,6 +289,7 @@ def test_a_store_is_not_copied_once_another_machine_works_on_the_run(
     assert find_lease(shared / "run").lease.host == "other"  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(compile_library("shared_disk.c") is None, reason="no C compiler, or not Linux")
 def test_two_machines_on_a_disk_that_lies(
     scenario: Callable[..., Scenario], tmp_path: Path, alone: list[dict[str, Any]]

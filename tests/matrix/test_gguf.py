@@ -16,6 +16,7 @@ from tests.matrix.gguf import MATRIX
 pytestmark = [pytest.mark.hf, pytest.mark.llama]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MATRIX.subjects)
 def test_the_table_says_what_the_model_does(family: str, tmp_path: Path) -> None:
     written = MATRIX.read(PAGE.read_text("utf-8")).get(family)

@@ -15,6 +15,7 @@ from tests.matrix.hf import MATRIX
 pytestmark = pytest.mark.hf
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Input and output embeddings are no longer tied")  # said of a merged model
 @pytest.mark.parametrize("family", MATRIX.subjects)
 def test_the_table_says_what_the_model_does(family: str, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_the_order_of_debates_changes_no_number(spec: Spec, luck: Random) -> Non
         assert summary(society, records) == summary(society, luck.sample(records, len(records)))
 
 
+@pytest.mark.slow
 @relation(12, spec=worlds(faults=True))
 def test_looking_at_a_run_changes_nothing(spec: Spec) -> None:
     """Two reports of a run are the same bytes, and the run afterwards is what it was."""

@@ -15,6 +15,7 @@ from tests.metamorphic.runs import Spec, differences, load, workplace
 from tests.metamorphic.worlds import worlds
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 @relation(3, spec=worlds(), concurrency=st.integers(1, 4))
 def test_a_cluster_changes_nothing(spec: Spec, concurrency: int) -> None:

@@ -76,6 +76,7 @@ def interrupted(scenario: Scenario, folder: Path, manner: Manner, resume: bool, 
         run(scenario, folder, resume=resume, watcher=Interrupt(turns))
 
 
+@pytest.mark.slow
 @relation(40, spec=worlds(faults=True), happened=mishaps(), tempo=st.integers(0, 3))
 def test_whatever_befell_a_run_it_ends_as_one_that_nothing_happened_to(
     spec: Spec, happened: Sequence[Mishap], tempo: int
@@ -89,6 +90,7 @@ def test_whatever_befell_a_run_it_ends_as_one_that_nothing_happened_to(
         assert not differences(whole, resumed)
 
 
+@pytest.mark.slow
 @relation(
     25,
     spec=worlds(),
@@ -148,6 +150,7 @@ def test_a_resumed_run_may_be_tuned_otherwise(spec: Spec, tuned: dict[str, float
             assert not differences(whole, play(other, copy, Manner(tempo=1), resume=True))
 
 
+@pytest.mark.slow
 @relation(20, spec=worlds(faults=True))
 def test_a_finished_run_that_is_resumed_generates_nothing_but_what_failed(spec: Spec) -> None:
     with workplace() as folder:

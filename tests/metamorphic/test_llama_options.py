@@ -68,6 +68,7 @@ def test_every_option_of_the_backend_is_looked_at() -> None:
     assert set(OPTIONS) | needs_another_machine_or_model == set(LlamaCpp.model_fields) - {"kind"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
 @counted
 def test_an_option_is_in_the_hash_or_changes_no_text(plain: Plain, option: str, tmp_path: Path) -> None:

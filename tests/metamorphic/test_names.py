@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from society.runs.run import Run
@@ -66,6 +67,7 @@ def asking(spec: Spec, prompt: str) -> Spec:
     return {**spec, "roles": roles}
 
 
+@pytest.mark.slow
 @relation(
     40,
     spec=worlds(faults=True),
@@ -92,6 +94,7 @@ def test_renaming_agents_renames_results(spec: Spec, prompt: str, names: tuple[s
         assert not differences(voiced(before, rename), voiced(after))
 
 
+@pytest.mark.slow
 @relation(30, spec=worlds(faults=True), topology=st.sampled_from(["complete", "none"]))
 def test_the_order_in_which_agents_are_listed_changes_nothing_that_has_no_order(spec: Spec, topology: str) -> None:
     spec = without(asking(spec, SORTED), "cap", "controllers", "order", "schedule")
@@ -105,6 +108,7 @@ def test_the_order_in_which_agents_are_listed_changes_nothing_that_has_no_order(
         assert not differences(voiced(one, ordered=False), voiced(other, ordered=False))
 
 
+@pytest.mark.slow
 @relation(25, spec=worlds(faults=True))
 def test_a_group_is_the_same_as_its_members_written_out(spec: Spec) -> None:
     society: dict[str, Any] = {}

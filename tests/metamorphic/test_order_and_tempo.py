@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from tests.metamorphic.relation import relation
@@ -19,6 +20,7 @@ def debates(found: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if not key.startswith("summary")}
 
 
+@pytest.mark.slow
 @relation(40, spec=worlds(faults=True), concurrency=st.integers(1, 12), tempo=st.integers(1, 5))
 def test_concurrency_and_the_time_that_replies_take_change_nothing(spec: Spec, concurrency: int, tempo: int) -> None:
     with workplace() as folder:
@@ -27,6 +29,7 @@ def test_concurrency_and_the_time_that_replies_take_change_nothing(spec: Spec, c
         assert not differences(one, many)
 
 
+@pytest.mark.slow
 @relation(25, spec=worlds(faults=True), order=st.permutations(QUESTIONS[:3]), tempo=st.integers(0, 2))
 def test_the_order_of_questions_changes_no_debate(spec: Spec, order: list[dict[str, Any]], tempo: int) -> None:
     with workplace() as folder:
@@ -38,6 +41,7 @@ def test_the_order_of_questions_changes_no_debate(spec: Spec, order: list[dict[s
         assert not differences(one, play(scenario, folder / "other", Manner(tempo=tempo)))
 
 
+@pytest.mark.slow
 @relation(20, spec=worlds(), more=st.integers(1, 3), shuffle=st.booleans())
 def test_more_questions_and_samples_change_no_debate(spec: Spec, more: int, shuffle: bool) -> None:
     """The first questions of a longer list, and the first samples of more, are those of a shorter."""
@@ -61,6 +65,7 @@ def test_every_turn_draws_for_itself(spec: Spec, samples: int) -> None:
         assert len({turn.key for turn in turns}) == len(turns)
 
 
+@pytest.mark.slow
 @relation(20, spec=worlds(), offset=st.integers(1, 2))
 def test_a_slice_of_the_questions_is_debated_as_they_are_in_the_whole(spec: Spec, offset: int) -> None:
     with workplace() as folder:
@@ -72,6 +77,7 @@ def test_a_slice_of_the_questions_is_debated_as_they_are_in_the_whole(spec: Spec
         assert not differences(expected, {key: found.get(key) for key in expected})
 
 
+@pytest.mark.slow
 @relation(20, spec=worlds(), rounds=st.integers(1, 3))
 def test_later_rounds_and_phases_change_no_earlier_turn(spec: Spec, rounds: int) -> None:
     with workplace() as folder:

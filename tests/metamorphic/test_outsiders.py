@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from tests.metamorphic.relation import relation
@@ -41,6 +42,7 @@ def by_agents(found: dict[str, Any], named: list[str]) -> dict[str, Any]:
     return turns | {key: result.decision for key, result in found.items() if key.startswith("result")}
 
 
+@pytest.mark.slow
 @relation(30, spec=worlds(faults=True), prompt=st.sampled_from(ALONE), count=st.integers(1, 2))
 def test_an_agent_that_nobody_reads_and_that_does_not_vote_changes_nothing(spec: Spec, prompt: str, count: int) -> None:
     spec, named = closed(spec, prompt)
@@ -53,6 +55,7 @@ def test_an_agent_that_nobody_reads_and_that_does_not_vote_changes_nothing(spec:
         assert not differences(by_agents(before, named), by_agents(after, named))
 
 
+@pytest.mark.slow
 @relation(15, spec=worlds())
 def test_an_agent_that_never_speaks_changes_nothing_at_all(spec: Spec) -> None:
     spec, _ = closed(spec, ALONE[0])

@@ -112,6 +112,7 @@ def turned(entry: str) -> str:
     return f"{key}={','.join(reversed(split_values(values)))}"
 
 
+@pytest.mark.slow
 @relation(15, specs=st.tuples(worlds(), worlds()))
 def test_another_run_to_reuse_changes_nothing(specs: tuple[Spec, Spec]) -> None:
     with workplace() as folder:

@@ -58,6 +58,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 kinds = st.frozensets(st.integers(0, KINDS - 1), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @relation(4, data=st.data(), broken=kinds)
 def test_whatever_befell_a_finetuning_its_weights_are_those_of_an_undisturbed_one(
     whole: Whole, data: st.DataObject, broken: frozenset[int]
@@ -72,6 +73,7 @@ def test_whatever_befell_a_finetuning_its_weights_are_those_of_an_undisturbed_on
     assert not differences(whole.outcome, spoken(run(whole.scenario, place, resume=True)))
 
 
+@pytest.mark.slow
 @relation(3, data=st.data())
 def test_a_finetuning_that_was_killed_goes_on_as_if_it_had_not_been(whole: Whole, data: st.DataObject) -> None:
     place = whole.folder / "killed"

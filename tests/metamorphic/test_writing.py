@@ -37,6 +37,7 @@ def check_same_run(scenario: Scenario, other: Scenario, folder: Path) -> None:
         assert not differences(one, play(other, copy, resume=True))
 
 
+@pytest.mark.slow
 @relation(30, spec=worlds(), luck=luck)
 def test_comments_styles_anchors_and_key_order_mean_nothing(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
@@ -46,6 +47,7 @@ def test_comments_styles_anchors_and_key_order_mean_nothing(spec: Spec, luck: Ra
         check_same_run(scenario, other, folder)
 
 
+@pytest.mark.slow
 @relation(25, spec=worlds(), luck=luck)
 def test_defaults_that_are_written_out_mean_nothing(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
@@ -53,6 +55,7 @@ def test_defaults_that_are_written_out_mean_nothing(spec: Spec, luck: Random) ->
         check_same_run(scenario, load(spelled_out(spec, scenario, luck), folder), folder)
 
 
+@pytest.mark.slow
 @relation(25, spec=worlds(), luck=luck)
 def test_a_scenario_that_extends_another_is_the_same_as_both_in_one(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
@@ -64,6 +67,7 @@ def test_a_scenario_that_extends_another_is_the_same_as_both_in_one(spec: Spec, 
         check_same_run(scenario, other, folder)
 
 
+@pytest.mark.slow
 @relation(15, spec=worlds(), luck=luck)
 def test_what_the_command_line_sets_is_as_if_it_was_written(spec: Spec, luck: Random) -> None:
     with workplace() as folder:
@@ -72,6 +76,7 @@ def test_what_the_command_line_sets_is_as_if_it_was_written(spec: Spec, luck: Ra
         check_same_run(scenario, load(changed, folder, *settings), folder)
 
 
+@pytest.mark.slow
 @relation(8, spec=worlds(), luck=luck)
 def test_the_folder_and_the_name_of_the_file_mean_nothing(spec: Spec, luck: Random) -> None:
     with workplace() as folder, workplace() as elsewhere:

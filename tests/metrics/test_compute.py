@@ -129,6 +129,7 @@ def sizes(done: Run) -> dict[tuple[int, str], int]:
     return rows
 
 
+@pytest.mark.slow
 def test_the_same_debates_give_both_arms_the_same_rows(arm: Callable[..., Run]) -> None:
     """In the first iteration the base debates in both arms, so the rows are the same one by one."""
 
@@ -138,6 +139,7 @@ def test_the_same_debates_give_both_arms_the_same_rows(arm: Callable[..., Run]) 
     assert rows(arm("free")) == rows(arm("pooled", *SHARED))
 
 
+@pytest.mark.slow
 def test_arms_with_limits_are_equal_in_every_iteration(arm: Callable[..., Run]) -> None:
     society, control = arm("society", *LIMITS), arm("control", *LIMITS, *SHARED)
     spoke = {row.source.agent for done in (society, control) for row in done.examples()}

@@ -151,6 +151,7 @@ def test_the_csv_has_plain_numbers_and_every_count(found: MethodComparison) -> N
     assert [int(row["undecided"]) for row in rows] == [method.lost.undecided for method in found.methods]
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_each_form(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(folder), "--baseline", "none", "--latex", "--columns", "accuracy,cost,agreement"]) == 0
     assert r"\% agreement" in capsys.readouterr().out

@@ -52,6 +52,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(load_scenario(folder / "hall.yaml", ("phases.debate.rounds=2",)), folder / "run", progress=False)
 
 
+@pytest.mark.slow
 def test_a_run_without_true_answers_reports_the_metrics_of_opinions(hall: Run) -> None:
     assert [metric.kind for metric in read_overview(hall).metrics] == SHIPPED
     assert all(f"\n  {kind}" in hall.summary() for kind in SHIPPED)
@@ -160,6 +161,7 @@ def test_tables_have_the_metrics(hall: Run, tmp_path: Path) -> None:
     assert len(rows) == len(table)
 
 
+@pytest.mark.slow
 def test_comparisons_have_the_headline_numbers(hall: Run, other: Run, capsys: pytest.CaptureFixture[str]) -> None:
     found = compare([hall, other])
     assert "persuaded" in repr(found)

@@ -113,6 +113,7 @@ def test_equal_runs_may_still_differ_unseen() -> None:
     assert many.high < 0.01 < few.high
 
 
+@pytest.mark.slow
 def test_the_bootstrap_covers_what_it_should() -> None:
     """About 95 % of the intervals of 100 samples contain their true mean of 0.3."""
     random = np.random.default_rng(5)
@@ -132,6 +133,7 @@ def test_the_bootstrap_of_almost_equal_values_is_an_interval(n: int) -> None:
     assert (low, high) == (pytest.approx(0.1), pytest.approx(0.1))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)  # the library takes its time
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels_holm(ps: list[float]) -> None:

@@ -285,6 +285,7 @@ def require_clear(figure: Figure) -> None:
             assert all(math.dist(head.centre, at) > radius for at, radius in nodes)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     st.sampled_from([*FAMILIES, Star(direction="in"), Complete(), ErdosRenyi(p=0.1), Tree(direction="out")]),
@@ -296,6 +297,7 @@ def test_no_label_covers_another_or_an_arrowhead(topology: Topology, n: int, ste
     require_clear(compose([describe_graph("debate", graph, getattr(topology, "kind", ""))]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topology", [Star(direction="in"), DagMesh(), Layered(layers=1), DagRandom(p=0.5)], ids=repr)
 def test_fifty_agents_are_clear(topology: Topology) -> None:
     require_clear(compose([describe(topology, 50)]))

@@ -132,6 +132,7 @@ def call(hub: FakeHub, folder: Path, *calls: list[str], **names: str) -> list[tu
     return list(zip(found[::2], found[1::2], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.needs("huggingface_hub", "torch", "transformers", "peft", "accelerate")
 def test_the_hubs_client_fetches_what_a_scenario_pins(tmp_path: Path) -> None:
     task = "task={kind: dataset, name: gsm8k, limit: 2, revision: v1}"

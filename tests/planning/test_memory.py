@@ -97,6 +97,7 @@ def train(model: Path, folder: Path, settings: TrainSettings, words: int, **opti
     return trained, estimate(sizes, settings, trained.tokens, processes, len(ids), len(ids) - start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "kind", "words"), CASES)
 def test_one_process(
     models: dict[str, Path], tmp_path: Path, metered: meter.Meter, shape: str, kind: str, words: int

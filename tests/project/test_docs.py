@@ -100,6 +100,7 @@ def test_the_tutorial_tells_the_truth(play: Play) -> None:
         assert {("guest-1", 1), ("guest-1", 2)} <= reads(record, "debate", "debater-1", 3)
 
 
+@pytest.mark.slow
 def test_the_plugin_of_the_tutorial_works(tutorial: Path) -> None:
     """Install the plugin as a wheel would: the module, and a dist-info that names its entry point."""
     project = tomllib.loads(blocks("toml")[0])["project"]
@@ -126,6 +127,7 @@ def test_the_plugin_of_the_tutorial_works(tutorial: Path) -> None:
 # What is generated
 
 
+@pytest.mark.slow
 def test_generated_files_are_up_to_date() -> None:
     made = GENERATE["generate"]()
     stale = [path.name for path, text in made.items() if not path.exists() or path.read_text() != text]

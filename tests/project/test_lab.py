@@ -122,6 +122,7 @@ def made(recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_same_recipe_makes_the_same_weights(made: Path, recipe, tmp_path, monkeypatch) -> None:
     import json
 

@@ -95,6 +95,7 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in load_file(folder / "model.safetensors").items()}
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_weights(trainer, tmp_path: Path) -> None:
     whole = trainer("whole", "a.checkpoint")
     assert whole.steps == 5

@@ -57,6 +57,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "run" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_plain_install_debates_and_reports_without_numpy_and_scipy(tmp_path: Path) -> None:
     """These two libraries would be three quarters of its size."""
     (tmp_path / "plain.yaml").write_text(

@@ -171,6 +171,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return done
 
 
+@pytest.mark.slow
 def test_a_trained_run_shows_its_labels_and_rows(trained: Run) -> None:
     scores, figures = run_iterations(trained), figures_of(trained)
     curves = {series["name"]: series["points"] for series in figures["iterations"]["series"]}

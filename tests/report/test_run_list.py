@@ -145,6 +145,7 @@ def test_the_command_writes_a_list_for_a_folder_of_runs(folder: Path, tmp_path: 
     assert "holds no run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_run_of_the_live_list_links_back_to_it(folder: Path) -> None:
     with serving(folder) as (_, url), open_browser() as browser, open_page(browser, url, width=390) as page:

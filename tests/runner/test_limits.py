@@ -147,6 +147,7 @@ def test_rows_that_wait_for_a_batch_are_dropped(weights: Path, tmp_path: Path) -
     check_queue(debating(weights, batch=1), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_replies_that_wait_for_a_slot_are_dropped(tmp_path: Path) -> None:
     made = debating(tmp_path)

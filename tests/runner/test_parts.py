@@ -169,6 +169,7 @@ def test_a_leader_of_another_process_is_waited_for(
     assert Run(leader.folder).count_reused() == 0
 
 
+@pytest.mark.slow
 def test_processes_share_the_work(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = sweep(path, ["phases.debate.topology=complete,ring,star"], tmp_path / "whole")
     command = ["sweep", str(path), "--vary", "phases.debate.topology=complete,ring,star", "--jobs", "2"]

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -218,6 +219,7 @@ BLAMED = ("p", "keep", "after", "turns", "tokens", "patience", "distance", "agen
 """Fields of rules whose warning is about the whole rule."""
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(scenarios())
 def test_reported_options_have_no_effect(scenario: dict[str, Any]) -> None:

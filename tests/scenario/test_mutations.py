@@ -310,6 +310,7 @@ def test_the_sources_are_valid(source: str, tmp_path: Path) -> None:
     assert [str(p) for p in check_scenario(write(tmp_path, source)) if p.level == "error"] == []
 
 
+@pytest.mark.slow
 def test_the_broken_line_is_named(tmp_path: Path) -> None:
     named, wrong, missed = 0, 0, []
     for seed in range(1200):

@@ -180,6 +180,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_scenario_of_code_runs_from_check_to_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is run by `check`; the run scores every distinct answer and shows the verdicts."""
     path, out = str(folder / "code.yaml"), str(folder / "out")

@@ -394,6 +394,7 @@ KNOWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_run_with_failures_is_mended(name: str) -> None:
     """Cases that random runs have found, and cases that they find seldom."""

@@ -98,6 +98,7 @@ def test_a_large_society_speaks_in_full(load: Load) -> None:
     assert parts.tasks[0] <= 400 + 8
 
 
+@pytest.mark.slow
 def test_long_waiting_passes_in_virtual_time(load: Load) -> None:
     """Each of 8 concurrent debates takes two replies of 30 s, so 240 questions take half an hour."""
     done, parts, seconds = load(240, delay=30.0)

@@ -278,6 +278,7 @@ def test_a_fault_of_a_tool_names_the_tool(given: str, match: str) -> None:
         asyncio.run(box.make(call, (), 1, run_code, last=False))
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.llama
 def test_a_small_model_calls_the_calculator_after_worked_examples(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def found(scenario: Callable[..., Scenario], tmp_path: Path) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_one_line_puts_a_field_into_store_table_and_report(found: Any) -> None:
     assert found["before"] == ["calm"] * 18  # from a store without the column
     assert found["stored"].count(["calm", "[]"]) == 17

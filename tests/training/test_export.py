@@ -85,6 +85,7 @@ def test_reasons_break_between_words() -> None:
     assert fit_widths([titles, line], 60) == [None] * 7
 
 
+@pytest.mark.slow
 def test_a_row_is_its_turns_chat_and_reply(trained: Run) -> None:
     turns = {turn.id: turn for turn in trained.turns()}
     rows = list(training_examples(trained))

@@ -120,6 +120,7 @@ def whole(colours: Callable[..., Scenario], tmp_path_factory: pytest.TempPathFac
     return run(colours(), tmp_path_factory.mktemp("whole") / "run")
 
 
+@pytest.mark.slow
 def test_every_agent_and_role_learns_from_its_own_turns(whole: Run) -> None:
     trained = whole.adapters()
     assert {(row.iteration, row.learner, row.agent) for row in trained} == {
@@ -165,6 +166,7 @@ def test_training_and_evaluation_questions_are_disjoint(whole: Run) -> None:
     assert not split["training"] & split["evaluation"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 4, 9])
 def test_interrupted_in_an_adapter_and_resumed(
     colours: Callable[..., Scenario], whole: Run, tmp_path: Path, at: int
@@ -180,6 +182,7 @@ def test_interrupted_in_an_adapter_and_resumed(
     assert rows(resumed) == rows(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("iteration", "split", "turns"),
     [(0, "training", 20), (1, "evaluation", 9), (2, "evaluation", 1)],
@@ -199,6 +202,7 @@ def test_interrupted_in_a_debate_and_resumed(
     assert first.trained + second.trained == len([row for row in whole.adapters() if row.hash])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 8])
 def test_interrupted_in_selection_and_resumed(
     colours: Callable[..., Scenario], whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
@@ -237,6 +241,7 @@ def test_a_shared_adapter_learns_from_everyone(colours: Callable[..., Scenario],
     assert last == {row.hash for row in done.adapters() if row.learner == "generator"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("evaluate", "at"), [("2", [0, 2, 3]), ("[1]", [0, 1, 3]), ("[]", [0, 3]), ("1", [0, 1, 2, 3])]
 )

@@ -93,6 +93,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, scenario: Scenario, count: int) -> Non
     monkeypatch.setattr(hf.HuggingFaceBackend, "generate", failing)
 
 
+@pytest.mark.slow
 def test_failed_turns_of_training_are_mended_with_all_that_came_of_them(
     colours: Callable[..., Scenario], whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

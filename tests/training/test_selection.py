@@ -315,6 +315,7 @@ def test_rows_are_as_many_as_the_limit_says_where_they_are_repeated(
     assert once.left_out["beyond the learner's limit"] == max(0, sum(kinds["a"]) - rows)
 
 
+@pytest.mark.slow
 @given(st.integers(30, 60), st.integers(30, 60), st.integers(2, 5), st.integers(0, 5))
 def test_two_arms_with_a_limit_on_tokens_are_within_two_per_cent(one: int, other: int, longer: int, seed: int) -> None:
     """Whatever is selected from other debates, with rows of other lengths."""

@@ -177,6 +177,7 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_browser_follows_and_ctrl_c_stops_the_server(unfinished: Unfinished) -> None:
     with serving(unfinished.folder) as (process, url):
@@ -197,6 +198,7 @@ def test_a_browser_follows_and_ctrl_c_stops_the_server(unfinished: Unfinished) -
         assert process.stderr.read() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_page_stays_when_the_server_stops(tmp_path: Path) -> None:
     done = run_sums(tmp_path, "sums", DEBATE, 3, 5)

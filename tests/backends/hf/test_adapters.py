@@ -97,6 +97,7 @@ def test_adapters_that_are_more_than_matrices_are_neither_loaded_nor_exported_no
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoding", ["dynamic", "static"])
 def test_every_adapter_says_what_peft_says_whoever_else_is_asked(model, tmp_path, decoding):
     folders = {kind: make_adapter(model, tmp_path / kind, **options) for kind, options in LOADED.items()}

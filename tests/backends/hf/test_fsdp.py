@@ -225,6 +225,7 @@ def _never(*arguments: object, **options: object) -> None:
 # What goes wrong
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_training(config, tmp_path, monkeypatch):
     started: list[subprocess.Popen[str]] = []
     real = subprocess.Popen
@@ -241,6 +242,7 @@ def test_a_process_that_is_killed_ends_the_training(config, tmp_path, monkeypatc
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_what_a_process_refuses_is_told(config, one, tmp_path):
     other = LORA.model_copy(update={"rank": 8})
     with pytest.raises(BackendError, match="rank 4, not 8"):

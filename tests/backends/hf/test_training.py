@@ -294,6 +294,7 @@ def test_layers_that_are_alike_are_compiled_once(tmp_path, monkeypatch):
     assert counters["stats"]["unique_graphs"] <= 2  # the first layer's inputs need no gradients
 
 
+@pytest.mark.slow
 @compiler
 def test_compiling_without_a_compiler_says_what_is_missing(config, tmp_path, monkeypatch):
     from torch._inductor.exc import InvalidCxxCompiler

@@ -98,6 +98,7 @@ def test_one_shared_prompt_is_computed_once(backend: LlamaCppBackend) -> None:
     assert cached[1:] == [prompt - 1] * 5
 
 
+@pytest.mark.slow
 @needs_model
 def test_second_round_finds_the_first_even_after_others_spoke(backend: LlamaCppBackend) -> None:
     def second(country: str, reply: str) -> GenerateRequest:
@@ -135,6 +136,7 @@ def test_logprob_agrees_with_likelihood(backend: LlamaCppBackend) -> None:
         assert score == pytest.approx(output.logprob, abs=0.05 * output.usage.generated_tokens)
 
 
+@pytest.mark.slow
 @needs_model
 def test_adapters_are_kept_apart(adapters: tuple[Adapter, Adapter]) -> None:
     async def work() -> list[GenerateOutput]:
@@ -225,6 +227,7 @@ def test_reproducible_results_depend_on_the_request_alone(adapters: tuple[Adapte
     assert run(texts("company", 32)) == alone
 
 
+@pytest.mark.slow
 @needs_model
 def test_reproducible_results_do_not_depend_on_the_number_of_threads() -> None:
     """Also where the last piece of a long prompt, or of a scored reply, is one token: it is summed up in parts."""
@@ -253,6 +256,7 @@ def test_overflow_says_all_three_lengths(backend: LlamaCppBackend) -> None:
     assert (caught.value.answer, caught.value.context) == (100, 256)
 
 
+@pytest.mark.slow
 @needs_model
 def test_a_whole_context_can_be_filled(backend: LlamaCppBackend) -> None:
     assert backend.tokenizer is not None

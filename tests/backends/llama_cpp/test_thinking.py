@@ -45,6 +45,7 @@ class TestReproducible(ThinkingContract):
         return LlamaCpp(**SMALL, reproducible=True)
 
 
+@pytest.mark.slow
 @needs_model
 def test_workers_slots_and_cached_prefixes_do_not_change_a_thought() -> None:
     requests = [think(budget, seed, max_tokens=10) for seed, budget in enumerate((3, None, 0))]

@@ -177,6 +177,7 @@ def ids(base: Path) -> list[int]:
     return AutoTokenizer.from_pretrained(base)(PROMPT)["input_ids"]
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_the_adapter_says_the_same_in_llama_cpp(base, base_gguf, adapter, ids, tmp_path, monkeypatch):
     expected = peft_logits(base, adapter, ids)
@@ -189,6 +190,7 @@ def test_the_adapter_says_the_same_in_llama_cpp(base, base_gguf, adapter, ids, t
     assert np.abs(llama_logits(base_gguf, wrong, ids) - expected).max() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_the_merged_model_says_the_same(base, adapter, ids, tmp_path):
     merged = export_merged(base, adapter, tmp_path / "merged")

@@ -216,6 +216,7 @@ def society(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.needs("httpx")
 def test_no_file_and_no_line_of_a_run_has_the_key(tmp_path: Path) -> None:
     """The server echoes the key wherever it can: in replies, in names, in errors that pass and that do not."""

@@ -87,6 +87,7 @@ def test_variables_of_the_template_are_sent_and_unknown_ones_refused(port: int) 
         say(port, request(template_args=(("unknown", True),)))
 
 
+@pytest.mark.slow
 def test_a_template_without_a_switch_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving("llama_cpp", tmp_path_factory.mktemp("plain") / "log", alias="smol") as port:
         [said] = say(port, request(Thinking(enabled=False)))  # it does not think anyway
@@ -97,6 +98,7 @@ def test_a_template_without_a_switch_is_refused(tmp_path_factory: pytest.TempPat
             assert caught.value.remedy
 
 
+@pytest.mark.slow
 def test_llama_cpp_python_has_no_fields_for_thinking(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving("llama_cpp_python", tmp_path_factory.mktemp("python") / "log", logits_all=False) as port:
         for refused in (request(Thinking(enabled=True)), request(template_args=(("effort", "low"),))):
