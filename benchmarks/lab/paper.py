@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from benchmarks.lab.arms import RESULTS, ROOT
 from benchmarks.lab.plan import ARMS, suite_of
-from benchmarks.lab.rules import PLAN, RULES, arms_of, best_rules
+from benchmarks.lab.rules import PLAN, arms_of, rules_of
 from benchmarks.lab.summary import ENCODER, place_of, read, write
 from society.core.errors import InputError
 from society.core.types import Item
@@ -131,22 +131,26 @@ def taken(arm: str, seed: int) -> Iterator[bool]:
 def measure(arm: str, questions: int | None = None) -> dict[str, float]:
     """Return the processor seconds of a training iteration and of an evaluation of an arm, and store them.
 
-    With fewer `questions`, the seconds are multiplied by the share that is left out: rows are a share of the questions.
+    With fewer `questions`, the seconds are scaled to as many as the plan has: rows are a share of the questions.
     """
     folder = RUNS / f"time-{arm}"
     if folder.exists():
         raise InputError(f"{folder} is there already.", "Remove the folder to measure again.")
     spec = replace(ARMS[arm], iterations=TIMED, evaluated=(0,))
-    planned = spec.load(0, TIMED).task.limit or 1
-    asked = questions or planned
+    scenario = spec.load(0, TIMED)
+    assert scenario.train is not None
+    planned = {"evaluation": scenario.task.limit or 1, "training": scenario.train.questions}
+    asked = questions or max(planned.values())
     fewer = (f"task.limit={asked}", f"train.questions={asked}") if questions else ()
     watch = Stopwatch()
     run(replace(spec, changes=(*spec.changes, *fewer)).load(0, TIMED), folder, watcher=watch)
     used = watch.seconds(time.process_time())
-    scaled = {split: round(seconds * planned / asked, 1) for split, seconds in used.items()}
+    scaled = {
+        split: round(seconds * planned[split] / asked, 1) if questions else seconds for split, seconds in used.items()
+    }
     TIMES.parent.mkdir(parents=True, exist_ok=True)
     TIMES.write_text(json.dumps(read_times() | {arm: {**scaled, "questions": asked}}, indent=1) + "\n", "utf-8")
-    print(f"{arm}: {scaled}, measured on {asked} of {planned} questions", file=sys.stderr)
+    print(f"{arm}: {scaled}, measured on {asked} questions of {planned}", file=sys.stderr)
     return scaled
 
 
@@ -181,7 +185,7 @@ def similar(arm: str) -> list[str]:
 
 def stage_arms(stages: list[str]) -> list[str]:
     """Return the arms of these stages. Raises `InputError` for a stage b while stage a is incomplete."""
-    return [arm for stage in stages for arm in arms_of(stage, RULES if stage == "a" else best_rules())]
+    return [arm for stage in stages for arm in arms_of(stage, rules_of(stage))]
 
 
 def main() -> None:

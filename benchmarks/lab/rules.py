@@ -32,7 +32,8 @@ def arms_of(stage: str, rules: Iterable[str]) -> dict[str, Arm]:
         arms[f"{stage}_{rule}"] = _arm(stage, "society", PLAN["rules"][rule])
         arms[f"{stage}_{rule}_{CONTROL}"] = _arm(stage, CONTROL, PLAN["rules"][rule])
     return arms | {
-        f"{stage}_{name}": _arm(stage, "alone", PLAN["alone"][name]) for name in PLAN["stages"][stage]["alone"]
+        f"{stage}_{name}": _arm(stage, "alone", PLAN["alone"][name] | changes)
+        for name, changes in PLAN["stages"][stage]["alone"].items()
     }
 
 
@@ -62,14 +63,23 @@ def suite_of_stage(stage: str, rules: Iterable[str]) -> Suite:
         looks = (Look(last, controls), Look(last, tuple(chain(*alone.values()))), Look(last, first))
         looks = (*looks, Look(last, controls, planned=False, vote="all"))
     else:
-        majority, equal, frozen = (alone[f"{stage}_{name}"] for name in ("majority", EQUAL, "frozen_alone"))
+        majority, equal, frozen = (alone.get(f"{stage}_{name}", ()) for name in ("majority", EQUAL, "frozen_alone"))
         looks = (
             Look(last, (*controls, *majority)),
-            Look(last, frozen),
+            *((Look(last, frozen),) if frozen else ()),
             Look(last, (*controls, *equal), vote="all"),
             Look(last, equal, planned=False),
         )
     return Suite(TITLES[stage], f"rules_{stage}", arms, looks, (Growth(*PLAN["stages"][stage]["growth"]),))
+
+
+def rules_of(stage: str) -> tuple[str, ...]:
+    """Return the rules of a stage: those that the plan names, all in stage a, or else the best of stage a.
+
+    Raises `InputError` while stage a is incomplete and decides.
+    """
+    named = PLAN["stages"][stage].get("rules")
+    return tuple(named) if named else RULES if stage == "a" else best_rules()
 
 
 def best_rules() -> tuple[str, ...]:
@@ -100,15 +110,15 @@ def accuracy_at(arm: str, seed: int, iteration: int) -> float | None:
     return fmean(map(int, rounds[iteration]["right"])) if iteration < len(rounds) else None
 
 
-def known_best() -> tuple[str, ...]:
-    """Return the rules of stage b, as far as they are known."""
+def known_rules(stage: str) -> tuple[str, ...]:
+    """Return the rules of a stage, as far as they are known."""
     try:
-        return best_rules()
+        return rules_of(stage)
     except InputError:
         return (PAPER,)
 
 
 RULE_ARMS = {name: arm for stage in PLAN["stages"] for name, arm in arms_of(stage, RULES).items()}
 """Every arm that a stage may run."""
-RULE_SUITES = {stage: suite_of_stage(stage, RULES if stage == "a" else known_best()) for stage in PLAN["stages"]}
-"""The suites by stage. Until stage a is complete, the others have the paper's rule only."""
+RULE_SUITES = {stage: suite_of_stage(stage, known_rules(stage)) for stage in PLAN["stages"]}
+"""The suites by stage. Until stage a is complete, those whose rules it decides have the paper's only."""

@@ -305,7 +305,7 @@ def test_stage_b_takes_the_best_rules_and_only_after_stage_a(tmp_path, monkeypat
     monkeypatch.setattr(rules, "RESULTS", tmp_path)
     with pytest.raises(InputError, match="--stage a"):
         rules.best_rules()
-    assert rules.known_best() == ("paper",)
+    assert rules.known_rules("b") == ("paper",)
     shares, last = {rule: place for place, rule in enumerate(rules.RULES)}, rules.PLAN["stages"]["a"]["iterations"]
     for rule, share in shares.items():
         for seed in rules.PLAN["stages"]["a"]["seeds"]:
@@ -313,7 +313,7 @@ def test_stage_b_takes_the_best_rules_and_only_after_stage_a(tmp_path, monkeypat
             summary = {"iterations": [{"right": bits if i == last else ""} for i in range(last + 1)]}
             (tmp_path / f"a_{rule}-{seed}.json").write_text(json.dumps(summary))
     assert rules.best_rules() == ("paper", *rules.RULES[: -1 - rules.PLAN["best"] : -1][: len(rules.RULES) - 1])
-    arms_of_b = rules.arms_of("b", rules.best_rules())
+    arms_of_b = rules.arms_of("b", rules.rules_of("b"))
     assert {*arms_of_b} <= {*rules.RULE_ARMS}
     assert not {*rules.PLAN["stages"]["a"]["seeds"]} & {*rules.PLAN["stages"]["b"]["seeds"]}
     with pytest.raises(InputError, match="'b_dpo'"):
