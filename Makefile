@@ -52,8 +52,8 @@ test: fast  ## Set everything up, then run all tests on all cores, the fast ones
 fast: $(DEV) browser  ## Run the tests that take less than three seconds each (about ten minutes of two cores).
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) -m "not slow"
 
-coverage: $(DEV)  ## Measure the line coverage of the fast tests; fail under the floor in pyproject.toml.
-	OMP_NUM_THREADS=1 SOCIETY_NO_BROWSER=1 $(BIN)/pytest $(PARALLEL) -m "not slow and not model and not ray" --cov
+coverage: $(DEV)  ## Measure the line coverage of tests without a real model, Ray and browser; fail under the floor in pyproject.toml.
+	OMP_NUM_THREADS=1 SOCIETY_NO_BROWSER=1 $(BIN)/pytest $(PARALLEL) -m "not model and not ray" --cov
 
 torture: $(DEV)  ## Kill runs at hundreds of random moments, cut their power, fill their disks (half an hour).
 	$(BIN)/python -m tests.faults.torture

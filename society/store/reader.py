@@ -30,6 +30,8 @@ from society.store.rows import (
 from society.store.table import Table
 from society.store.validate import LARGEST_VALUE, NO_STORE, TOO_LARGE, check_examples, check_values, refuse
 
+EVALUATION = "item IN (SELECT item FROM results WHERE split = 'evaluation')"
+"""Condition of rows about evaluation questions. Iteration 0 always has them."""
 _Record = TypeVar("_Record")
 
 
@@ -88,6 +90,11 @@ class StoreReader:
         """Return the number of finished debates of a split by iteration."""
         query = "SELECT iteration, count(*) AS debates FROM results WHERE split=? GROUP BY iteration ORDER BY iteration"
         return dict(self._read(lambda row: (int(row["iteration"]), int(row["debates"])), query, (split,)))
+
+    def evaluated_with(self, iteration: int) -> set[tuple[str, str, str | None]]:
+        """Return phase, agent and adapter hash of the stored turns about evaluation questions of an iteration."""
+        query = f"SELECT DISTINCT phase, agent, adapter FROM turns WHERE iteration=? AND {EVALUATION}"
+        return set(self._read(lambda row: (row["phase"], row["agent"], row["adapter"]), query, (iteration,)))
 
     def failed_iterations(self) -> list[int]:
         """Return the iterations with a failed turn."""

@@ -19,7 +19,7 @@ from society.core.identity import text_key
 from society.core.types import GenerateOutput, Turn, TurnId
 from society.store.migrate import VERSION
 from society.store.opening import open_database, prepare
-from society.store.reader import StoreReader, explain
+from society.store.reader import EVALUATION, StoreReader, explain
 from society.store.rows import (
     ADAPTERS,
     DERIVED,
@@ -187,6 +187,13 @@ class Store(StoreReader):
         self._announce_change()
         for table in ("turns", "results"):
             self._pending.append((f"DELETE FROM {table} WHERE iteration > ? AND iteration <> ?", (after, keep)))
+        self.commit()
+
+    def remove_evaluation(self, iteration: int) -> None:
+        """Delete all turns and results of an iteration about evaluation questions."""
+        self._announce_change()
+        for table in ("turns", "results"):
+            self._pending.append((f"DELETE FROM {table} WHERE iteration=? AND {EVALUATION}", (iteration,)))
         self.commit()
 
     def set_meta(self, values: dict[str, str]) -> None:

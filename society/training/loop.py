@@ -88,6 +88,8 @@ class TrainingLoop:
                 await self.debate(
                     society, self.items.evaluation, iteration, "evaluation", range(society.scenario.samples)
                 )
+            else:
+                self._drop_stale_evaluation(society, iteration)
             if iteration < self.spec.iterations:
                 await self._debate_training(society, iteration)
                 if (alarm := self._watch(iteration)) is not None:
@@ -110,6 +112,16 @@ class TrainingLoop:
             await self.debate(alone(society), self.items.training, iteration, "training", more)
         records = await self.debate(society, self.items.training, iteration, "training", range(samples))
         self._records[iteration] = self._history.add(records)
+
+    def _drop_stale_evaluation(self, society: Society, iteration: int) -> None:
+        """Remove an evaluation that an earlier session stored and this one does not ask for, if the weights differ."""
+        now = {
+            (phase.name, agent, plan.adapter and self.hashes.get(plan.adapter, plan.adapter))
+            for phase in society.phases
+            for agent, plan in phase.agents.items()
+        }
+        if not self.store.evaluated_with(iteration) <= now:
+            self.store.remove_evaluation(iteration)
 
     def _watch(self, iteration: int) -> Alarm | None:
         """Return the alarm of the guard that ends the training in this iteration."""

@@ -110,6 +110,31 @@ def test_failed_turns_of_training_are_mended_with_all_that_came_of_them(
     assert again != trained
 
 
+def test_an_evaluation_of_other_weights_goes_if_it_is_not_asked_for_again(
+    colours: Callable[..., Scenario], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seldom = colours("train.evaluate=[]")
+    with monkeypatch.context() as patched:
+        fail(patched, colours(), 2)
+        broken = run(colours(), tmp_path / "run")
+    stale = {turn.adapter for turn in broken.turns() if turn.id.iteration == 1}
+    resumed = run(seldom, tmp_path / "run", resume=True)
+    assert not stale & {turn.adapter for turn in resumed.turns() if turn.adapter}
+    fresh = run(seldom, tmp_path / "fresh")
+    assert {name: trace(resumed)[name] for name in ("turns", "results")} == {
+        name: trace(fresh)[name] for name in ("turns", "results")
+    }
+
+
+def test_an_evaluation_of_the_same_weights_stays_if_it_is_not_asked_for_again(
+    colours: Callable[..., Scenario], whole: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(whole.folder, tmp_path / "run")
+    resumed = run(colours("train.evaluate=[]"), tmp_path / "run", resume=True)
+    assert [*resumed.turns()] == [*whole.turns()]
+    assert [*resumed.results()] == [*whole.results()]
+
+
 def test_what_learned_from_the_same_rows_is_taken_up(
     colours: Callable[..., Scenario], whole: Run, tmp_path: Path
 ) -> None:
