@@ -71,7 +71,7 @@ class NoteTaker:
         """Yield the agents with a memory that spoke in the debate, in their order."""
         society = self.turns.society
         phases = {phase.name: phase for phase in society.phases}
-        for name, last in self.turns.latest(society.speaking).items():
+        for name, last in self.turns.final(society.speaking, self.decision).items():
             phase = phases[last.id.phase]
             plan = phase.agents[name]
             if plan.memory.lasts:

@@ -132,7 +132,7 @@ def fixed_plans(society: Society) -> dict[str, RoundPlan]:
 
 def _past(turns: Turns, decision: Decision, judgements: Mapping[str, Judgement], scored: bool) -> Past:
     """Return the last answers to a question for later ones."""
-    latest = turns.latest(dict.fromkeys(name for phase in turns.society.phases for name in phase.speakers))
+    latest = turns.final(dict.fromkeys(n for phase in turns.society.phases for n in phase.speakers), decision)
     given = {name: turn.answer for name, turn in latest.items() if turn.answer is not None}
     decided = decision.answer
     agreed = None if decided is None else tuple(name for name, answer in given.items() if turns.same(answer, decided))

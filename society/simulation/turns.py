@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from society.components.faults import guarded
+from society.components.faults import faults_of, guarded
 from society.components.tools.toolbox import Toolbox, remembered
 from society.core.identity import derive_seed
 from society.core.moments import Moment
-from society.core.types import Item, Message, RoundState, Same, Turn, TurnId, Usage
+from society.core.types import Decision, Item, Message, RoundState, Same, Turn, TurnId, Usage
 from society.scenario.binding import AgentPlan
 from society.scenario.expand import CHOICE, PhasePlan, Society
 from society.simulation import prompts
@@ -262,6 +262,20 @@ class Turns:
     def latest(self, names: Iterable[str]) -> dict[str, Turn]:
         """Return the last turn of each agent as a speaker, from this round or an earlier one."""
         return {name: turn for name in names if (turn := self.transcript.last_speaker_turn(name)) is not None}
+
+    def final(self, names: Iterable[str], decision: Decision) -> dict[str, Turn]:
+        """Return the last turns of these agents after the debate, with ballots read as the decision rule reads them."""
+        rule, place = self.society.scenario.decision, f"on the question {self.item.id!r}"
+        last = self.society.last_phase(frozenset(turn.phase for turn in self.transcript.turn_ids()))
+        voters = decision.voters or self.society.voters
+
+        def read(turn: Turn) -> Turn:
+            if turn.id.phase != last.name or turn.id.agent not in voters:
+                return turn
+            with faults_of(rule, "read_answer", place):
+                return replace(turn, answer=rule.read_answer(turn, self.candidates, decision.answer))
+
+        return {name: read(turn) for name, turn in self.latest(names).items()}
 
     def state(self, rounds: list[dict[str, Turn]], agent: str = "") -> RoundState:
         """Return the input of rules and controllers after these rounds. `agent`: whose turn a rule decides on."""

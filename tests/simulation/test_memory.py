@@ -195,6 +195,26 @@ def test_feedback_tells_agents_what_they_may_learn(feedback: str, shown: str, tm
         assert f"[{expected}]" in turns["question-4", 0, 1, "ann-2"].messages[-1].content
 
 
+def test_a_ballot_is_right_if_its_first_choice_is(tmp_path: Path) -> None:
+    """Its letters are read by the decision rule, not as an answer to the question."""
+    made = spec(memory={"write": "writer", "feedback": "verdict"}, decision={"kind": "ranked"})
+    made["roles"] = {
+        "solver": {"prompt": "{{ question }}{% for m in memories %} <{{ m.answer }} {{ m.right }}>{% endfor %}"},
+        "other": {"prompt": "Other: {{ question }}"},
+        "voter": {"prompt": "Vote: {{ question }}"},
+        "writer": {"prompt": "Note: {{ question }} [{{ outcome.right }}]"},
+    }
+    made["agents"] = {"ann": {"role": "solver"}, "bob": {"role": "other"}}
+    vote = {"name": "vote", "bind": {"ann": {"role": "voter"}, "bob": {"role": "voter"}}}
+    made["phases"] = [{"name": "propose"}, vote]
+    rules = [("Vote: .*France", "B > A"), ("Vote: ", "A"), ("Note: ", "n"), ("Other: ", "Paris"), ("", "Rome")]
+    made["backends"] = {"one": {"kind": "scripted", "rules": [{"when": w, "say": text} for w, text in rules]}}
+    turns = {(t.id.item, t.id.phase, t.id.agent): t for t in run(made, tmp_path / "run", progress=False).turns()}
+    notes = {item: turn.messages[-1].content for (item, _, agent), turn in turns.items() if agent == "ann/note"}
+    assert [notes[f"question-{n}"][-6:] for n in (1, 2)] == ["[True]", "False]"]  # Paris first, then Rome
+    assert "<Paris True>" in turns["question-2", "propose", "ann"].messages[-1].content
+
+
 @pytest.mark.parametrize(("over", "lengths"), [("questions", [0, 1, 2, 3] * 2), ("samples", [0, 0, 0, 0, 1, 1, 1, 1]),
                                                ("both", [0, 1, 2, 3, 4, 5, 6, 7])])  # fmt: skip
 def test_sequences_run_over_questions_samples_or_both(over: str, lengths: list[int], tmp_path: Path) -> None:
