@@ -84,7 +84,7 @@ def main() -> None:
         (__doc__ or "").split("\n\n")[2].replace("\n", " ").strip(),
         "",
         f"Finetuned in {made['steps']} steps on {made['rows']} rows ({made['tokens']:,} tokens), "
-        f"in {made['seconds'] / 60:.1f} minutes of processor time.",
+        f"in {made['seconds'] / 60:.1f} minutes on the wall, whatever else the machine did.",
         "",
         "| questions | n | greedy answer | one sampled answer | vote of three | unreadable |",
         "|---|---|---|---|---|---|",
