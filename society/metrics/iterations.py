@@ -52,8 +52,8 @@ class LabelScore:
 class IterationScore:
     """The statistics of one iteration.
 
-    `accuracy` is that of decisions and `alone` that of single first answers, on the evaluation questions. Undecided and
-    unreadable ones count as wrong; both are None without an evaluation.
+    `accuracy` is that of decisions and `alone` that of single answers before debating (see `DebateRecord.opening`), on
+    the evaluation questions. Undecided and unreadable ones count as wrong; both are None without an evaluation.
 
     `labels` is the share of right labels of the training debates, by `train.label` and `train.quorum`, over those with
     a true answer. Without training, it is the share of right decisions of the evaluation that could be labels.
@@ -174,7 +174,7 @@ def _score(
         iteration=number,
         debates=len(records),
         accuracy=accuracy(records),
-        alone=share_right(records, lambda r: [r.right(turn) for turn in r.first(r.candidates(society))]),
+        alone=share_right(records, lambda r: [r.right(turn) for turn in r.opening(society)]),
         labels=labels.right,
         unlabelled=labels.missing,
         diversity=measure_texts(society, records),

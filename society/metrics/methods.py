@@ -15,7 +15,7 @@ from society.metrics.crossed import Estimate, Values, estimate_mean, estimate_sh
 from society.metrics.lost import Lost, count_lost
 from society.metrics.method_columns import ACCURACY, COLUMNS, measure_columns, measure_metric_columns
 from society.metrics.method_groups import Group, find_group, group_runs
-from society.metrics.statistics import compare_outcomes, holm, mean_interval
+from society.metrics.statistics import DIGITS, compare_outcomes, holm, mean_interval
 from society.runs.records import Question, with_truth
 from society.runs.run import Run
 
@@ -209,7 +209,7 @@ def _versus(first: Group, second: Group, ours: Values, theirs: Values) -> Versus
 
 
 def _subtract(first: Sequence[float], second: Sequence[float]) -> list[float]:
-    return [a - b for a, b in zip(first, second, strict=True)]
+    return [round(a - b, DIGITS) for a, b in zip(first, second, strict=True)]
 
 
 CROSSED = "t test, questions crossed with repetitions (Satterthwaite)"

@@ -51,7 +51,7 @@ def clustered(clusters: Sequence[tuple[int, int]], confidence: float = 0.95) -> 
     if all(trials == 1 for _, trials in clusters):
         return proportion(successes, n, confidence)
     if len({s / t for s, t in clusters}) == 1:
-        low, high = _wilson_of_share(successes / n, len(clusters), confidence)
+        low, high = wilson_of_share(successes / n, len(clusters), confidence)
         return Proportion(successes, n, low, high)
     from society.metrics.resampling import ratio_interval
 
@@ -59,7 +59,7 @@ def clustered(clusters: Sequence[tuple[int, int]], confidence: float = 0.95) -> 
     return Proportion(successes, n, low, high)
 
 
-def _wilson_of_share(share: float, n: int, confidence: float) -> tuple[float, float]:
+def wilson_of_share(share: float, n: int, confidence: float) -> tuple[float, float]:
     """Return the Wilson interval of `share` of n trials, from the counts below and above share * n."""
     from math import ceil, floor
 

@@ -13,10 +13,12 @@ from typing import TypeVar
 
 from society.core.errors import InputError
 from society.metrics.binomial import mcnemar, mcnemar_power, most_unseen
-from society.metrics.proportion import proportion
+from society.metrics.proportion import proportion, wilson_of_share
 from society.metrics.resampling import ratio_interval, sign_flip_p
 
 RESAMPLES = 9999
+DIGITS = 12
+"""Number of digits after the point to which differences of shares are computed."""
 MOST_QUESTIONS = 10_000_000
 """Maximum number of questions in a search for the needed number."""
 
@@ -94,7 +96,8 @@ def compare_outcomes(
             "The runs have no question in common, so they cannot be compared.",
             "Run both scenarios with the same task, limit, offset and seed.",
         )
-    differences = [fmean(second[q]) - fmean(first[q]) for q in shared]
+    # Rounding errors of equal differences would be differences, with an interval of no width.
+    differences = [round(fmean(second[q]) - fmean(first[q]), DIGITS) for q in shared]
     single = all(len(side[q]) == 1 and side[q][0] in (0, 1) for side in (first, second) for q in shared)
     gained, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     low, high = _interval(differences, confidence)
@@ -137,10 +140,15 @@ def bootstrap_mean(values: Sequence[float], confidence: float = 0.95) -> tuple[f
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of a mean of scores in [0, 1], one per question: Wilson's if all are 0 or 1, else BCa."""
+    """Return the interval of a mean of scores in [0, 1], one per question.
+
+    It is Wilson's if all are 0 or 1 or if all are equal, otherwise a BCa bootstrap.
+    """
     if set(values) <= {0, 1}:
         share = proportion(round(sum(values)), len(values), confidence)
         return share.low, share.high
+    if len(set(values)) == 1:
+        return wilson_of_share(values[0], len(values), confidence)
     return bootstrap_mean(values, confidence)
 
 

@@ -39,9 +39,10 @@ class Summary:
     `scored` debates are on questions with a true answer; all that is right or wrong is counted over these. `decided`
     debates end with a single answer.
 
-    `alone` is the accuracy of the voters' first answers, `last` that of their last ones; `before` that of a majority
-    vote over the first answers, `after` that of the society's decisions. `flips` counts how single answers moved from
-    first to last, `moved` how votes moved from before to after (no answer: undecided).
+    `alone` is the accuracy of the answers before debating (see `DebateRecord.opening`), `last` that of the voters' last
+    ones; `before` that of a majority vote over the answers before debating, `after` that of the society's decisions.
+    `flips` counts how voters' answers moved from first to last, `moved` how votes moved from before to after (no
+    answer: undecided).
 
     `undecided`, `unparsed`, `failed`, `cut_off` and `tied` are of all debates; `wrong` has those on questions with a
     true answer, which count as wrong, and `unscored` those on the others. Debates whose rule gives no single answer are
@@ -126,11 +127,11 @@ def summarize(society: Society, records: Sequence[DebateRecord]) -> Summary:
     rested = [record for record in records if count_support(society, record, same).lone]
     scored = with_truth(records)
     opening = [_open(society, record, same) for record in scored]
-    lone_before = [vote for vote in opening if is_lone(_first(society, vote.record), vote.answer, same)]
+    lone_before = [vote for vote in opening if is_lone(vote.record.opening(society), vote.answer, same)]
     return Summary(
         debates=len(records),
         scored=len(scored),
-        alone=share_right(records, lambda r: [r.right(turn) for turn in _first(society, r)]),
+        alone=share_right(records, lambda r: [r.right(turn) for turn in r.opening(society)]),
         before=share_true((vote.record.question, [vote.right]) for vote in opening),
         after=accuracy(records),
         undecided=lost.undecided,
@@ -238,10 +239,6 @@ class _Opening:
         return name_flip(self.answer, result.decision.answer, (self.right, result.correct), same)
 
 
-def _first(society: Society, record: DebateRecord) -> list[Turn]:
-    return record.first(record.candidates(society))
-
-
 def _open(society: Society, record: DebateRecord, same: Same) -> _Opening:
-    answer = vote_on(society, _first(society, record), same).answer
+    answer = vote_on(society, record, record.opening(society), same).answer
     return _Opening(record, answer, answer is not None and record.result.verdicts.get(answer, False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import comb
 from typing import Literal
 
@@ -70,14 +71,9 @@ def front(points: Iterable[Point]) -> list[Point]:
 def first_answers(records: Sequence[DebateRecord]) -> dict[tuple[str, str], list[tuple[DebateRecord, Turn]]]:
     """Return the independent answers of every question: first turns of agents that read no other."""
     return {
-        question: [(r, turn) for r in group_ for turn in _opening(r)]
+        question: [(r, turn) for r in group_ for turn in r.independent]
         for question, group_ in by_question(records).items()
     }
-
-
-def _opening(record: DebateRecord) -> list[Turn]:
-    firsts = {turn.id.agent: turn for turn in reversed(record.turns) if "/" not in turn.id.agent}
-    return [turn for turn in record.turns if firsts.get(turn.id.agent) is turn and not turn.reads]
 
 
 def mean_tokens(records: Sequence[DebateRecord]) -> float:
@@ -114,14 +110,14 @@ def plurality_chance(
     the tied answers. An answer with fewer votes than `quorum` is not elected. If k is below the quorum, all k answers
     must agree.
     """
-    won = 0.0
+    won = Fraction(0)  # exact, as rounding errors would count as differences between runs
     for i, size in enumerate(sizes):
         rivals = [*sizes[:i], *sizes[i + 1 :]]
         for votes in range(min(quorum, k), min(size, k) + 1) if right[i] else ():
             for tied, ways in _rival_ways(rivals, silent, votes, k - votes).items():
-                share = 0.0 if tied and ties == "abstain" else 1 / (tied + 1)
-                won += share * (comb(size, votes) * ways / comb(sum(sizes) + silent, k))
-    return won
+                if not tied or ties != "abstain":
+                    won += Fraction(comb(size, votes) * ways, tied + 1)
+    return float(won / comb(sum(sizes) + silent, k))
 
 
 def _rival_ways(rivals: Sequence[int], silent: int, votes: int, rest: int) -> dict[int, int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 from society.components.decisions.base import vote_of
@@ -87,6 +88,24 @@ class DebateRecord:
     def speakers(self) -> tuple[str, ...]:
         """The agents that spoke for themselves, in the order of their first turns."""
         return tuple(dict.fromkeys(turn.id.agent for turn in self.turns if not self.helps(turn)))
+
+    @property
+    def independent(self) -> list[Turn]:
+        """The independent answers: first turns of agents that had read no other, in any role."""
+        found: dict[str, Turn | None] = {}
+        for turn in self.turns:
+            name = turn.id.agent.partition("/")[0]
+            if turn.reads or not self.helps(turn):
+                found.setdefault(name, None if turn.reads else turn)
+        return [turn for turn in found.values() if turn is not None]
+
+    def opening(self, society: Society) -> list[Turn]:
+        """Return the answers before debating: the first ones of the agents that had a vote at some time.
+
+        If these all had read others by then, as a judge or an aggregator has, they are the independent answers.
+        """
+        turns = self.first(self.candidates(society))
+        return turns if any(not turn.reads for turn in turns) else self.independent or turns
 
     def first(self, agents: Iterable[str]) -> list[Turn]:
         """Return the first turn of each of these agents that spoke."""
@@ -228,15 +247,31 @@ def cache_same(compare: Same) -> Same:
     return same
 
 
-def vote_on(society: Society, turns: Sequence[Turn], same: Same) -> Decision:
-    """Return the majority vote over these turns, with the scenario's policies on ties, missing answers and quorum."""
+def vote_on(society: Society, record: DebateRecord, turns: Sequence[Turn], same: Same) -> Decision:
+    """Return the majority vote over these turns of a debate, by the scenario's policies: ties, missing answers, quorum.
+
+    A tie that is drawn has the draw of the debate's own decision, so that equal votes have equal decisions.
+    """
     rule = society.scenario.decision
     majority = Majority(ties=rule.ties, unparsed=rule.unparsed, failed=rule.failed, quorum=rule.quorum)
     votes = [vote_of(turn.id.agent, turn) for turn in turns]
-    return majority.decide(Ballot(votes, {}, (), same, seed=0)) if votes else Decision(None, reason="nobody spoke")
+    if not votes:
+        return Decision(None, reason="nobody spoke")
+    result = record.result
+    seed = society.decision_seed(result.iteration, result.item, result.sample)
+    return majority.decide(Ballot(votes, _list_earlier(record, turns), (), same, seed))
+
+
+def _list_earlier(record: DebateRecord, turns: Sequence[Turn]) -> Mapping[str, Sequence[Turn]]:
+    """Return each voter's turns before its vote. A voter with several votes has none: its earlier answers are votes."""
+    votes = Counter(turn.id.agent for turn in turns)
+    single = [turn.id for turn in turns if votes[turn.id.agent] == 1]
+    return {
+        vote.agent: list(takewhile(lambda one, vote=vote: one.id != vote, record.of(vote.agent))) for vote in single
+    }
 
 
 def vote_is_right(society: Society, record: DebateRecord, turns: Sequence[Turn], same: Same) -> bool:
     """Return whether a majority vote over these turns would have been right; ties (by policy) and silence are not."""
-    answer = vote_on(society, turns, same).answer
+    answer = vote_on(society, record, turns, same).answer
     return answer is not None and record.result.verdicts.get(answer, False)

@@ -68,9 +68,10 @@ def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRe
 
 
 def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot:
-    """Return the ballot on which this debate was decided. Its seed is not known: ties cannot be drawn again."""
-    voters = record.voters(society)
-    blank = Ballot([], dict.fromkeys(voters, ()), _candidates(society, record, same), same, seed=0)
+    """Return the ballot on which this debate was decided, without the weights of edges."""
+    voters, result = record.voters(society), record.result
+    seed = society.decision_seed(result.iteration, result.item, result.sample)
+    blank = Ballot([], dict.fromkeys(voters, ()), _candidates(society, record, same), same, seed)
     return fill_ballot(blank, record.as_stored)
 
 

@@ -300,7 +300,7 @@ class Debate:
             history={name: self.turns.transcript.speaker_turns(name) for name in voters},
             candidates=self.turns.candidates,
             same=self.turns.same,
-            seed=self.turns.seed(self.society.phases[-1], 0, "decision"),
+            seed=self.society.decision_seed(self.turns.iteration, self.turns.item.id, self.turns.sample),
             weights=_weights(self._read) if self.society.scenario.decision.reads_weights else {},
         )
         rule, place = self.society.scenario.decision, f"on the question {self.turns.item.id!r}"

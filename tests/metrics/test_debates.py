@@ -194,6 +194,12 @@ def test_plurality_chance_is_the_mean_over_all_subsets(
     assert found == pytest.approx(sum(chances) / len(chances))
 
 
+def test_a_sure_vote_has_no_rounding_error() -> None:
+    """All readable answers are right, and more are drawn than there are silent ones."""
+    cases = [(n, silent, k) for n in range(1, 8) for silent in range(4) for k in range(silent + 1, n + silent + 1)]
+    assert {plurality_chance([n], [True], silent, k) for n, silent, k in cases} == {1.0}
+
+
 def test_a_large_pool_is_no_matter() -> None:
     expected = hypergeom.sf(25, 100, 60, 51)  # at least 26 of 51 from the 60
     assert plurality_chance([60, 40], [True, False], 0, 51) == pytest.approx(expected)

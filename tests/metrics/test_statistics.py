@@ -113,6 +113,22 @@ def test_equal_runs_may_still_differ_unseen() -> None:
     assert many.high < 0.01 < few.high
 
 
+def test_rounding_errors_are_no_differences() -> None:
+    """An interval around them would have no width: a difference of 1e-16 would be shown for sure."""
+    almost = compare_outcomes({i: [1 - i % 2 * 1e-16] for i in range(20)}, dict.fromkeys(range(20), (1.0,)))
+    assert (almost.value, almost.gained, almost.p) == (0, 0, 1)
+    assert (almost.low, almost.high) == (-most_unseen(20), most_unseen(20))
+    ones = {0: (1, 0, 0), 1: (0, 0, 0), 2: (1, 1, 0)}
+    third = compare_outcomes(ones, {0: (1, 1, 0), 1: (1, 0, 0), 2: (1, 1, 1)})
+    assert third.value == pytest.approx(1 / 3)
+    assert third.low < 0 < third.high == 1
+
+
+def test_equal_means_of_questions_have_an_interval() -> None:
+    """Each question is right in half of its samples: there are as many trials as questions, as in `clustered`."""
+    assert mean_interval([0.5] * 7) == (clustered([(1, 2)] * 7).low, clustered([(1, 2)] * 7).high)
+
+
 @pytest.mark.slow
 def test_the_bootstrap_covers_what_it_should() -> None:
     """About 95 % of the intervals of 100 samples contain their true mean of 0.3."""
