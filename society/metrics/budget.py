@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from society.metrics.accuracy import decisive, score_questions
 from society.metrics.statistics import Difference, compare_outcomes
 from society.metrics.tradeoff import first_answers, mean_tokens, vote_chances
-from society.runs.records import DebateRecord, total_usage, with_truth
+from society.metrics.verdicts import count_debating_tokens
+from society.runs.records import DebateRecord, with_truth
 from society.scenario.expand import Society
 
 
@@ -37,14 +38,16 @@ def weigh_debating(
     """Compare debates with votes of equal cost.
 
     The number of votes is the mean generated tokens of a debate divided by those of one independent first answer,
-    rounded down, at least 1. The accuracy of a vote is its exact mean over all choices of this number of first answers
-    (see `plurality_chance`), paired with the debate by question. The answers are those of `voters` (another run's
-    debates on the same questions) or of the debates themselves. Questions without a true answer are left out.
+    rounded down, at least 1. Tokens of a judge that grades answers after the debate count for neither. The accuracy of
+    a vote is its exact mean over all choices of this number of first answers (see `plurality_chance`), paired with the
+    debate by question. The answers are those of `voters` (another run's debates on the same questions) or of the
+    debates themselves. Questions without a true answer are left out.
     """
     given, known, records = records, with_truth(records), decisive(records)
     pool = known if voters is None else with_truth(voters)
     each = mean_tokens(pool)
-    spent = total_usage(records).generated_tokens / len(records) if records else float("nan")
+    turns = [turn for record in records for turn in record.turns]
+    spent = count_debating_tokens(society, turns) / len(records) if records else float("nan")
     if not spent > 0 or not each > 0:
         lack = "generated tokens to count"
         if given and not records:

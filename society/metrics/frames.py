@@ -69,8 +69,8 @@ class DebateCounts:
 class EdgeRow:
     """One reading: the turn that was read (`sender`), and the reader's answer before and after.
 
-    None is the answer before a reader's first turn, and an unreadable answer. Without a true answer, none is right or
-    wrong: None.
+    None is the answer before a reader's first turn, and an unreadable answer. Helpers' replies, and answers to
+    questions without a true answer, are neither right nor wrong: None.
     """
 
     split: str
@@ -123,12 +123,12 @@ def turns_table(run: Run) -> pd.DataFrame:
 
 
 def _turn_context(record: DebateRecord, turn: Turn) -> TurnContext:
-    return TurnContext(record.result.split, None if record.helps(turn) else _right(record, turn))
+    return TurnContext(record.result.split, _right(record, turn))
 
 
 def _right(record: DebateRecord, turn: Turn) -> bool | None:
-    """Return whether the turn's answer is right; None where the question has no true answer."""
-    return record.right(turn) if record.scored else None
+    """Return whether the turn's answer is right; None for a helper's, and where the question has no true answer."""
+    return record.right(turn) if record.scored and not record.helps(turn) else None
 
 
 def results_table(run: Run) -> pd.DataFrame:
@@ -186,7 +186,8 @@ def _list_edges(record: DebateRecord) -> Iterator[EdgeRow]:
         before = latest.get(turn.id.agent)
         for source in (turns[i] for i in turn.reads if i in turns):
             yield _make_edge(record, source, turn, before)
-        latest[turn.id.agent] = turn
+        if not record.helps(turn):
+            latest[turn.id.agent] = turn
 
 
 def _make_edge(record: DebateRecord, source: Turn, turn: Turn, before: Turn | None) -> EdgeRow:

@@ -87,12 +87,12 @@ class Reading:
 def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
     """Return every turn in which an agent could change its earlier answer, with the turns that it read.
 
-    Summaries are no such turns: a summarizer has no answer.
+    Turns of helpers are no such turns: the reply of a summarizer, moderator or ranker is no answer.
     """
     for record in records:
         heard = find_sources(record)
         latest: dict[str, Turn] = {}
-        for turn in (turn for turn in record.turns if "/" not in turn.id.agent):
+        for turn in (turn for turn in record.turns if not record.helps(turn)):
             before, sources = latest.get(turn.id.agent), heard[turn.id]
             if before is not None and sources:
                 yield Reading(record, before, turn, sources)
@@ -100,11 +100,12 @@ def list_readings(records: Sequence[DebateRecord]) -> Iterator[Reading]:
 
 
 def find_sources(record: DebateRecord) -> dict[TurnId, tuple[Turn, ...]]:
-    """Return the turns of others that each turn read, with a summary replaced by the summarized turns."""
+    """Return the turns of other speakers that each turn read, with a summary replaced by the summarized turns."""
     turns: dict[TurnId, Turn] = {turn.id: turn for turn in record.turns}
+    found = {turn.id: [turns[i] for i in _direct(turn, turns) if i in turns] for turn in record.turns}
     return {
-        turn.id: tuple(turns[i] for i in _direct(turn, turns) if i in turns and i.agent != turn.id.agent)
-        for turn in record.turns
+        reader: tuple(turn for turn in sources if turn.id.agent != reader.agent and not record.helps(turn))
+        for reader, sources in found.items()
     }
 
 

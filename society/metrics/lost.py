@@ -56,7 +56,8 @@ def describe_lost(lost: Lost) -> str:
 
 
 def _count_unreadable(record: DebateRecord, voters: Sequence[str]) -> int:
-    return sum(t.answer is None and t.status == "ok" and t.id.agent in voters for t in record.turns)
+    turns = (turn for turn in record.turns if turn.id.agent in voters and not record.helps(turn))
+    return sum(turn.answer is None and turn.status == "ok" for turn in turns)
 
 
 def is_cut_off(turn: Turn) -> bool:

@@ -121,7 +121,8 @@ def _ask(
     society: Society, records: Sequence[DebateRecord], stages: Sequence[Stage], same: Same, labels: _Labels
 ) -> Question:
     given = list(dict.fromkeys(t.answer for record in records for t in record.turns if t.answer is not None))
-    numbers = {answer: value for answer in given if (value := read_number(answer)) is not None}
+    own = dict.fromkeys(t.answer for record in records for t in record.turns if t.answer and not record.helps(t))
+    numbers = {answer: value for answer in own if (value := read_number(answer)) is not None}
     return Question(
         item=records[0].result.item,
         text=records[0].result.question,
@@ -157,7 +158,7 @@ class _Labels:
 def _debate(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> Debate:
     voters = record.voters(society)
     moments = walk(society, record, stages)
-    speaking = [turn for turn in record.turns if "/" not in turn.id.agent and not record.helps(turn)]
+    speaking = [turn for turn in record.turns if not record.helps(turn)]
     return Debate(
         standing=[{name: turn for name, turn in m.standing.items() if name in voters} for m in moments],
         turns=speaking,

@@ -17,6 +17,7 @@ from society.metrics.flips import Flips, count_names
 from society.metrics.lost import is_cut_off
 from society.metrics.proportion import Proportion
 from society.metrics.summary import flip
+from society.metrics.verdicts import count_debating_tokens
 from society.runs.records import DebateRecord, Question, sameness, vote_is_right
 from society.scenario.expand import Society
 
@@ -30,10 +31,11 @@ class RoundScore:
 
     `answers` is the accuracy of the agents' standing answers, clustered by question, `agents` the same for each agent,
     and `vote` that of a majority vote over them. Questions without a true answer are in none of these and not in
-    `flips`. `tokens` are the generated tokens per debate until then, and `spent`
-    those in this round (means over all debates). `flips` counts changes from each agent's earlier answer to that in
-    this round. `unread` and `failed` turns of this round count as wrong. `lost` of them followed a right answer, and
-    `found` right answers followed an unreadable or failed turn. `cut_off` replies ended at the token limit.
+    `flips`. `tokens` are the generated tokens per debate until then, and `spent` those in this round (means over all
+    debates). Neither includes the tokens of a judge that grades answers after the debate.
+    `flips` counts changes from each agent's earlier answer to that in this round. `unread` and `failed` turns of this
+    round count as wrong. `lost` of them followed a right answer, and `found` right answers followed an unreadable or
+    failed turn. `cut_off` replies ended at the token limit.
     """
 
     phase: str
@@ -102,14 +104,22 @@ def list_stages(society: Society, records: Sequence[DebateRecord]) -> list[Stage
 
 
 def walk(society: Society, record: DebateRecord, stages: Sequence[Stage]) -> Iterator[Moment]:
-    """Yield the debate after each of these stages. Helpers (summarizers, moderators, rankers) have no standing turn."""
+    """Yield the debate after each of these stages.
+
+    Helpers (summarizers, moderators, rankers) have no standing turn, and agents that were taken out have none after
+    their last turn.
+    """
     speakers = {phase.name: frozenset(phase.speakers) for phase in society.phases}
     said: dict[Stage, list[Turn]] = defaultdict(list)
     for turn in record.turns:
         said[turn.id.phase, turn.id.round].append(turn)
+    removed = frozenset(record.candidates(society)) - frozenset(record.voters(society))
+    last = {turn.id.agent: (turn.id.phase, turn.id.round) for name in removed for turn in record.of(name)[-1:]}
     standing: dict[str, Turn] = {}
     for stage in stages:
         before = dict(standing)
+        past = society.place(*stage)
+        standing = {n: t for n, t in standing.items() if n not in last or past <= society.place(*last[n])}
         standing.update({t.id.agent: t for t in said[stage] if t.id.agent in speakers.get(stage[0], ())})
         yield Moment(record, stage, tuple(said[stage]), before, dict(standing))
 
@@ -134,7 +144,7 @@ def has_truth(scores: Sequence[RoundScore]) -> bool:
 def _score(society: Society, moments: Sequence[Moment], so_far: float, same: Same) -> RoundScore:
     scored = [(moment.record, _current(moment)) for moment in moments if moment.record.scored]
     turns = [turn for moment in moments for turn in moment.turns]
-    spent = sum(turn.usage.generated_tokens for turn in turns) / len(moments)
+    spent = count_debating_tokens(society, turns) / len(moments)
     speaking = [(m, turn) for m in moments for turn in m.turns if m.standing.get(turn.id.agent) is turn]
     again = [(m.record, m.before[t.id.agent], t) for m, t in speaking if t.id.agent in m.before]
     return RoundScore(

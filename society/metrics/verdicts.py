@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from society.core.plain import count
-from society.core.types import Judgement
+from society.core.types import Judgement, Turn
 from society.metrics.accuracy import share_true
 from society.metrics.proportion import Proportion
 from society.runs.records import DebateRecord
@@ -68,13 +68,24 @@ def judge_verdicts(found: Verdicts) -> tuple[str, str]:
     return short, " ".join(told)
 
 
+def list_judging(society: Society, turns: Iterable[Turn]) -> list[Turn]:
+    """Return the turns in which a judge grades answers after the debate, for the scores alone."""
+    helping = judges(society.scenario)
+    return [turn for turn in turns if turn.id.agent.partition("/")[0] in helping]
+
+
+def count_debating_tokens(society: Society, turns: Sequence[Turn]) -> int:
+    """Return the tokens generated in turns of the debate, without those of a judge that grades answers after it."""
+    judged = list_judging(society, turns)
+    return sum(turn.usage.generated_tokens for turn in turns) - sum(turn.usage.generated_tokens for turn in judged)
+
+
 def count_verdicts(society: Society, records: Sequence[DebateRecord]) -> Verdicts:
     """Return the counts over these debates."""
     given = [list(record.result.judgements.values()) for record in records]
     flat = [judgement for found in given for judgement in found]
     known = [[judgement for judgement in found if judgement.exact is not None] for found in given]
-    helping = judges(society.scenario)
-    turns = [turn for record in records for turn in record.turns if turn.id.agent.partition("/")[0] in helping]
+    turns = list_judging(society, (turn for record in records for turn in record.turns))
     pairs = zip(records, known, strict=True)
     return Verdicts(
         answers=sum(len(r.result.verdicts) for r in records) if society.scenario.task.answer.deferred else 0,

@@ -22,7 +22,7 @@ from society.metrics.summary import (
     describe_lone,
 )
 from society.metrics.tradeoff import first_answers, vote_chances
-from society.metrics.verdicts import judge_verdicts
+from society.metrics.verdicts import count_debating_tokens, judge_verdicts
 from society.runs.records import (
     DebateRecord,
     by_iteration,
@@ -71,7 +71,7 @@ def judge(
 
     What is right or wrong is judged on the questions with a true answer.
     """
-    found = [_cost(records, summary)]
+    found = [_cost(society, records, summary)]
     if summary.after.n:
         known = with_truth(records)
         change, activity = weigh_change(society, known), name_activity(society, known)
@@ -127,7 +127,7 @@ def weigh_change(society: Society, records: Sequence[DebateRecord]) -> Change | 
     if any(len(record.of(agent)) > 1 for record in records for agent in record.candidates(society)):
         same, over = sameness(society), "the first answers"
         before = {
-            q: [float(vote_is_right(society, r, r.first(r.candidates(society)), same)) for r in group]
+            q: [float(vote_is_right(society, r, r.opening(society), same)) for r in group]
             for q, group in by_question(records).items()
         }
     else:
@@ -234,11 +234,12 @@ def _rests(summary: Summary) -> Finding:
     return Finding(question, f"{summary.lone:,} of {summary.debates - summary.undecided:,}", detail)
 
 
-def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
+def _cost(society: Society, records: Sequence[DebateRecord], summary: Summary) -> Finding:
     used = summary.usage
     each = used.generated_tokens / len(records)
     first = [turn.usage.generated_tokens for pool in first_answers(records).values() for _, turn in pool]
-    times = used.generated_tokens / sum(first) if sum(first) else 0.0
+    turns = [turn for record in records for turn in record.turns]
+    times = count_debating_tokens(society, turns) / sum(first) if sum(first) else 0.0
     last = "The last evaluation took " if records[0].result.iteration else ""
     thought = f" ({used.thought_tokens:,} of them in thoughts)" if used.thought_tokens else ""
     generated = f"{used.generated_tokens:,} tokens generated{thought}"
@@ -252,7 +253,8 @@ def _cost(records: Sequence[DebateRecord], summary: Summary) -> Finding:
         detail += " A server counted no tokens, so these numbers are estimates."
     if times > 1:
         detail += f" The debates generate {times:.1f} times as many tokens as their first answers alone."
-    return Finding("What did it cost?", f"{each:,.0f} tokens per question", detail)
+    unit = "debate" if len(records) > len(by_question(records)) else "question"
+    return Finding("What did it cost?", f"{each:,.0f} tokens per {unit}", detail)
 
 
 def _fair(verdict: BudgetVerdict) -> Finding:

@@ -12,6 +12,7 @@ from society.metrics.method_tables import describe_methods
 from society.metrics.methods import compare_methods
 from society.metrics.overview import read_overview
 from society.metrics.reported import report_metrics
+from society.metrics.rounds import score_rounds
 from society.metrics.summary import summarize
 from society.results import Run
 from society.runs.records import load_records, sameness
@@ -49,6 +50,17 @@ phases:
   - {name: verdict, agents: [judge], when: [disagreement]}
 """
 
+PRUNED = """
+version: 1
+name: pruned
+task: {kind: inline, items: [{question: Q1, gold: 5}], answer: {equal: numeric}}
+backends: {s: {kind: scripted, rules: [{when: RANK, say: "1"}, {when: a-1, say: say 5}, {when: "", say: say 1}]}}
+roles: {r: {prompt: "{{ name }} {{ question }}", memory: 0}, ranker: {prompt: RANK}}
+agents: {a: {count: 4, role: r}, ranker: {role: ranker}}
+phases:
+  - {name: debate, agents: [a], topology: complete, rounds: 2, controllers: [{kind: prune, ranker: ranker, keep: 1}]}
+"""
+
 
 def play(folder: Path, text: str) -> Run:
     (folder / "scenario.yaml").write_text(text)
@@ -81,6 +93,16 @@ def test_numbers_of_skipped_verdicts_are_of_those_who_decided(tmp_path: Path) ->
     assert summary.before.successes == summary.after.successes == 1
     same = sameness(expand(found.scenario))
     assert COLUMNS["agreement"].measure(expand(found.scenario), records, same) == 1
+
+
+def test_agents_that_were_taken_out_have_no_vote_after_it(tmp_path: Path) -> None:
+    """Three of four agents answer 1, and only the fourth is left in round 2, with the right answer."""
+    found = play(tmp_path, PRUNED)
+    records = load_records(found)
+    assert (records[0].result.decision.voters, records[0].result.correct) == (("a-1",), True)
+    first, second = score_rounds(expand(found.scenario), records)
+    assert (first.answers.successes, first.answers.n, first.vote.successes) == (1, 4, 0)
+    assert (second.answers.successes, second.answers.n, second.vote.successes) == (1, 1, 1)
 
 
 def test_tables_of_methods_say_why_there_is_no_accuracy(routed: Run) -> None:
