@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from society.core.errors import InputError, SocietyError
 from society.core.hidden_chars import reveal
 from society.metrics.accuracy import share_true
-from society.metrics.overview import describe_unfinished, read_overview
+from society.metrics.compared_runs import describe_unfinished
+from society.metrics.overview import read_overview
 from society.metrics.proportion import Proportion
 from society.runs.run import Run as StoredRun
 

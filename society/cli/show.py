@@ -92,7 +92,7 @@ def command(
         return
     names = Names(expand(Run(run).scenario))
     if item is None and number is None:
-        from society.metrics.overview import describe_unfinished
+        from society.metrics.compared_runs import describe_unfinished
 
         records = load_records(Run(run))
         _list(console, names, [*records, *load_unfinished(Run(run))], run)

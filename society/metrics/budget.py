@@ -33,9 +33,9 @@ class BudgetVerdict:
 
 
 def weigh_debating(
-    society: Society, records: Sequence[DebateRecord], voters: Sequence[DebateRecord] | None = None
+    society: Society, records: Sequence[DebateRecord], voters: Sequence[DebateRecord] | None = None, source: str = ""
 ) -> BudgetVerdict:
-    """Compare debates with votes of equal cost.
+    """Compare debates with votes of equal cost. `source` is the name of the run of `voters`.
 
     The number of votes is the mean generated tokens of a debate divided by those of one independent first answer,
     rounded down, at least 1. Tokens of a judge that grades answers after the debate count for neither. The accuracy of
@@ -63,24 +63,24 @@ def weigh_debating(
     shared = [question for question in voted if question in debated]
     debating = sum(sum(debated[q]) / len(debated[q]) for q in shared) / len(shared)
     voting = sum(voted[q][0] for q in shared) / len(shared)
-    sentence = _sentence(votes, debating, voting, difference)
+    sentence = _sentence(votes, debating, voting, difference, source)
     return BudgetVerdict(votes, available, spent, each, debating, voting, difference, sentence)
 
 
 def weigh_against(
-    society: Society, records: Sequence[DebateRecord], pools: Iterable[Sequence[DebateRecord]]
+    society: Society, records: Sequence[DebateRecord], pools: Iterable[tuple[str, Sequence[DebateRecord]]]
 ) -> BudgetVerdict:
     """Compare debates with votes over their own first answers.
 
-    If these are too few, the votes are over those of the first pool (the debates of another run) with all questions and
-    enough answers.
+    If these are too few, the votes are over those of the first pool (the name and the debates of another run with the
+    same models) with all questions and enough answers.
     """
     own = weigh_debating(society, records)
     if own.difference is not None:
         return own
     asked = {record.question for record in with_truth(records)}
-    fitting = (pool for pool in pools if asked <= {record.question for record in pool})
-    found = (weigh_debating(society, records, pool) for pool in fitting)
+    fitting = ((name, pool) for name, pool in pools if asked <= {record.question for record in pool})
+    found = (weigh_debating(society, records, pool, name) for name, pool in fitting)
     return next((verdict for verdict in found if verdict.difference is not None), own)
 
 
@@ -93,16 +93,17 @@ def _missing(votes: int, available: int, spent: float) -> str:
     return (
         f"A debate's {spent:,.0f} generated tokens would buy a vote over {votes} independent answers, but the run has "
         f"only {available} a question: to know whether debating is better than voting, run the same questions with "
-        f"{votes} agents, one round and no topology, and give that run too."
+        f"{votes} agents, the same models, one round and no topology, and give that run too."
     )
 
 
-def _sentence(votes: int, debating: float, voting: float, difference: Difference) -> str:
+def _sentence(votes: int, debating: float, voting: float, difference: Difference, source: str) -> str:
     points, low, high = (100 * x for x in (difference.value, difference.low, difference.high))
     clear = "not clearly better or worse"
     if low > 0 or high < 0:
         clear = "better" if low > 0 else "worse"
     kind = "one answer" if votes == 1 else f"a vote over {votes} independent answers"
+    kind += f" of {source}" if source else ""
     return (
         f"For the same tokens debating is {clear} than voting: {debating:.1%} against {voting:.1%} for {kind}, "
         f"a difference of {points:+.1f} points [{low:+.1f}, {high:+.1f}], p = {difference.p:.2g}, "

@@ -7,6 +7,8 @@ from itertools import combinations
 from pathlib import Path
 
 from society.core.errors import InputError
+from society.core.plain import count
+from society.runs.files import read_json
 from society.runs.records import (
     DebateRecord,
     Question,
@@ -41,11 +43,29 @@ def name_runs(runs: Sequence[Run]) -> list[str]:
     return ["/".join(path[-depth:]) for path in paths]
 
 
+def find_models(meta: Mapping[str, str]) -> frozenset[str]:
+    """Return the hashes of the models that a run was made with, from its metadata; empty if they are unknown."""
+    return frozenset(read_json(meta, "models").values())
+
+
 def count_expected(run: Run) -> int | None:
     """Return the planned number of debates of an iteration, or None if the run does not store it. No task is opened."""
     scenario, questions = run.scenario, run.questions()
     count = scenario.task.limit if questions is None else len(questions)  # a task gives `limit` questions, or fails
     return None if count is None else count * scenario.samples
+
+
+def describe_unfinished(run: Run, reached: int, debates: int) -> str:
+    """Return the part of a run that is finished, such as "6 of 40 debates"; "" if all is.
+
+    `reached` is the last evaluated iteration, in which `debates` have ended.
+    """
+    scenario, expected = run.scenario, count_expected(run)
+    wanted = scenario.train.iterations if scenario.train is not None else 0
+    if reached >= wanted and (expected is None or debates >= expected):
+        return ""
+    done = f"{debates:,} of {count(expected, 'debate')}" if expected is not None else count(debates, "debate")
+    return f"{done} of iteration {reached} of {wanted}" if wanted else done
 
 
 def require_common_questions(questions: Mapping[str, Collection[Question]]) -> None:

@@ -13,7 +13,15 @@ from society.core.plain import count
 from society.core.types import Usage
 from society.metrics.accuracy import accuracy, score_questions
 from society.metrics.budget import BudgetVerdict, weigh_against
-from society.metrics.compared_runs import count_expected, latest, name_runs, open_run, require_common_questions
+from society.metrics.compared_runs import (
+    count_expected,
+    describe_unfinished,
+    find_models,
+    latest,
+    name_runs,
+    open_run,
+    require_common_questions,
+)
 from society.metrics.compute import Compute, ComputeMatch, match_compute, measure_compute
 from society.metrics.dependence import describe_dependence
 from society.metrics.lost import count_lost
@@ -67,10 +75,12 @@ class RunScore:
     lone_right: int = 0
     cut_off: int = 0
     scored: int = 0
+    unfinished: str = ""
+    """The part of the run that is finished, such as "6 of 40 debates"; "" if all is, its training included."""
 
     @property
     def finished(self) -> bool:
-        """Return whether all planned debates are finished."""
+        """Return whether all planned debates of the iteration are finished."""
         return self.expected is None or self.debates >= self.expected
 
 
@@ -145,12 +155,17 @@ def compare(runs: Sequence[Run | Path | str], labels: Sequence[str] = ()) -> Com
 def _weigh(
     runs: Sequence[Run], names: Sequence[str], records: Sequence[list[DebateRecord]]
 ) -> dict[str, BudgetVerdict]:
-    """Compare each debating run with votes over its own first answers, or over those of the first run with enough."""
+    """Compare each debating run with votes over its own first answers.
+
+    If these are too few, the votes are over those of the first run with enough, and with no other models.
+    """
     found = {}
+    models = {name: find_models(run.meta()) for name, run in zip(names, runs, strict=True)}
     for run, name, debates in zip(runs, names, records, strict=True):
+        pools = [(n, r) for n, r in zip(names, records, strict=True) if n != name and models[n] <= models[name]]
         if not any(turn.reads for record in with_truth(debates) for turn in record.turns):
             continue
-        found[name] = weigh_against(expand(run.scenario), debates, [r for r in records if r is not debates])
+        found[name] = weigh_against(expand(run.scenario), debates, pools)
     return found
 
 
@@ -182,6 +197,7 @@ def score_run(run: Run, name: str, records: Sequence[DebateRecord]) -> RunScore:
         cut_off=lost.cut_off,
         scored=lost.debates - lost.unknown,
         metrics=_list_headlines(society, records),
+        unfinished=describe_unfinished(run, records[0].result.iteration, len(records)),
     )
 
 
@@ -242,7 +258,7 @@ _FAILED = (
 
 
 def _unfinished(scores: Sequence[RunScore]) -> list[str]:
-    notes = [f"{s.name} is unfinished: {s.debates} of {s.expected} debates." for s in scores if not s.finished]
+    notes = [f"{s.name} is unfinished: {s.unfinished}." for s in scores if s.unfinished]
     return notes + [f"{s.name}: {count(s.failed, 'failed turn')}. {_FAILED}" for s in scores if s.failed]
 
 

@@ -7,14 +7,14 @@ The measures of Subramaniam et al. 2025 (arXiv 2501.05707) are over responses wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from society.answers import group
 from society.core.types import Same, Turn
 from society.retrieval.encoders import Embed
-from society.runs.records import DebateRecord, sameness
+from society.runs.records import DebateRecord, Question, sameness
 from society.scenario.expand import Society
 
 Which = Literal["first", "last"]
@@ -23,7 +23,7 @@ Which = Literal["first", "last"]
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over `n` debates or responses with its standard error (sample deviation / sqrt(n)).
+    """A mean over `n` questions with its standard error (sample deviation / sqrt(n)).
 
     The value is NaN for n = 0, and the error for n < 2.
     """
@@ -45,9 +45,19 @@ def mean_of(values: Sequence[float]) -> Mean:
     return Mean(fmean(values) if n else float("nan"), error, n)
 
 
+def mean_over_questions(values: Iterable[tuple[Hashable, float]]) -> Mean:
+    """Return the mean over questions of the mean of their values: those of one question are not independent."""
+    from statistics import fmean
+
+    found: dict[Hashable, list[float]] = {}
+    for question, value in values:
+        found.setdefault(question, []).append(value)
+    return mean_of([fmean(each) for each in found.values()])
+
+
 @dataclass(frozen=True, slots=True)
 class TextDiversity:
-    """Diversity of the voters' last turns, as means over debates.
+    """Diversity of the voters' last turns, as means over questions of the means of their debates.
 
     `consensus` is the share of voters with the most frequent answer, in (0, 1]; lower is more diverse (arXiv
     2501.05707). `entropy` is that of the distribution of answers, in bits (Shannon 1948); voters without a readable
@@ -64,19 +74,19 @@ class TextDiversity:
 def measure_texts(society: Society, records: Sequence[DebateRecord]) -> TextDiversity:
     """Return the diversity that needs no model."""
     same = sameness(society)
-    turns = [record.last(record.voters(society)) for record in records]
-    spread = [split_answers([turn.answer for turn in t], same) for t in turns if t]
+    turns = [(record.question, record.last(record.voters(society))) for record in records]
+    spread = [(question, split_answers([turn.answer for turn in t], same)) for question, t in turns if t]
     texts = matching_texts(society, records)
     return TextDiversity(
-        consensus=mean_of([consensus_share(sizes, silent) for sizes, silent in spread]),
-        entropy=mean_of([entropy([*sizes, silent]) for sizes, silent in spread]),
-        distinct_1=mean_of(_known(distinct_n(t, 1) for t in texts)),
-        distinct_2=mean_of(_known(distinct_n(t, 2) for t in texts)),
+        consensus=mean_over_questions((q, consensus_share(sizes, silent)) for q, (sizes, silent) in spread),
+        entropy=mean_over_questions((q, entropy([*sizes, silent])) for q, (sizes, silent) in spread),
+        distinct_1=_mean_known((q, distinct_n(found, 1)) for q, found in texts),
+        distinct_2=_mean_known((q, distinct_n(found, 2)) for q, found in texts),
     )
 
 
-def _known(values: Iterable[float]) -> list[float]:
-    return [value for value in values if value == value]
+def _mean_known(values: Iterable[tuple[Question, float]]) -> Mean:
+    return mean_over_questions((question, value) for question, value in values if value == value)
 
 
 def split_answers(answers: Sequence[str | None], same: Same) -> tuple[list[int], int]:
@@ -117,23 +127,26 @@ def matching_turns(society: Society, record: DebateRecord, same: Same, which: Wh
     return [t for t in turns if consensus is not None and t.answer is not None and same(t.answer, consensus)]
 
 
-def matching_texts(society: Society, records: Sequence[DebateRecord], which: Which = "last") -> list[list[str]]:
-    """Return the responses that match the consensus, for each debate with at least two."""
+def matching_texts(
+    society: Society, records: Sequence[DebateRecord], which: Which = "last"
+) -> list[tuple[Question, list[str]]]:
+    """Return the question and the responses that match the consensus, for each debate with at least two."""
     same = sameness(society)
-    texts = [[t.text for t in matching_turns(society, r, same, which) if t.text.strip()] for r in records]
-    return [found for found in texts if len(found) > 1]
+    texts = [(r.question, [t.text for t in matching_turns(society, r, same, which) if t.text.strip()]) for r in records]
+    return [(question, found) for question, found in texts if len(found) > 1]
 
 
-async def embedding_dissimilarity(texts: Sequence[Sequence[str]], embed: Embed) -> Mean:
+async def embedding_dissimilarity(texts: Sequence[tuple[Question, Sequence[str]]], embed: Embed) -> Mean:
     """Return 1 minus the mean cosine similarity of all pairs of responses to a question, as a mean over questions.
 
-    The value is in [0, 2], and 0 for equal directions. `texts` has the responses to each question; questions with fewer
-    than two are omitted and not counted in `n`. Source: arXiv 2501.05707, which uses a T5-3B encoder.
+    The value is in [0, 2], and 0 for equal directions. `texts` has the responses of each debate with its question;
+    debates with fewer than two are omitted, and questions without any other are not counted in `n`. Source: arXiv
+    2501.05707, which uses a T5-3B encoder.
     """
-    pairs = [found for found in texts if len(found) > 1]
-    flat = list(dict.fromkeys(text for found in pairs for text in found))
+    pairs = [(question, found) for question, found in texts if len(found) > 1]
+    flat = list(dict.fromkeys(text for _, found in pairs for text in found))
     vectors = dict(zip(flat, await embed(flat), strict=True)) if flat else {}
-    return mean_of([_dissimilarity([vectors[text] for text in found]) for found in pairs])
+    return mean_over_questions((q, _dissimilarity([vectors[text] for text in found])) for q, found in pairs)
 
 
 def _dissimilarity(vectors: Sequence[Sequence[float]]) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from society.core.errors import BackendError, InputError
 from society.core.exchanges import replies
 from society.core.types import Turn
-from society.metrics.diversity import Mean, mean_of
+from society.metrics.diversity import Mean, mean_over_questions
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -32,6 +32,8 @@ class Scored:
     speaker: str
     logprobs: Mapping[str, float]
     tokens: int
+    item: str = ""
+    """Id of the question. Responses to one question are not independent; without an id, a response stands alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class CrossLikelihood:
     """Cross-agent likelihood and divergence.
 
     `nll[i][j]` is the mean negative log-likelihood per token (nats) of agent j's responses under model i, with equal
-    weights of responses. `kl[i][j]` is the Monte-Carlo estimate of KL(i || j) in nats per response, from agent i's
+    weights of questions. `kl[i][j]` is the Monte-Carlo estimate of KL(i || j) in nats per response, from agent i's
     responses, with its standard error; j may be "base". The estimate can be below 0 by chance.
     """
 
@@ -70,7 +72,7 @@ def _scored(turn: Turn, found: Mapping[str, tuple[float, int]]) -> Scored:
             f"The models of {', '.join(found)} split one response into {sorted(lengths)} tokens.",
             "Compare likelihoods only among agents with the same base model.",
         )
-    return Scored(turn.id.agent, {name: logprob for name, (logprob, _) in found.items()}, lengths.pop())
+    return Scored(turn.id.agent, {name: logprob for name, (logprob, _) in found.items()}, lengths.pop(), turn.id.item)
 
 
 def cross_likelihood(scored: Sequence[Scored]) -> CrossLikelihood:
@@ -86,11 +88,14 @@ def cross_likelihood(scored: Sequence[Scored]) -> CrossLikelihood:
     models = list(scored[0].logprobs) if scored else []
     said = {j: [response for response in scored if response.speaker == j and response.tokens] for j in speakers}
 
+    def mean(speaker: str, value: Callable[[Scored], float]) -> Mean:
+        return mean_over_questions((one.item or place, value(one)) for place, one in enumerate(said[speaker]))
+
     def nll(i: str, j: str) -> Mean:
-        return mean_of([-response.logprobs[i] / response.tokens for response in said[j]])
+        return mean(j, lambda response: -response.logprobs[i] / response.tokens)
 
     def kl(i: str, j: str) -> Mean:
-        return mean_of([response.logprobs[i] - response.logprobs[j] for response in said[i]])
+        return mean(i, lambda response: response.logprobs[i] - response.logprobs[j])
 
     return CrossLikelihood(
         nll={i: {j: nll(i, j) for j in speakers} for i in models},

@@ -12,6 +12,7 @@ from society.core.errors import InputError
 from society.core.paths import list_given
 from society.metrics.accuracy import score_questions
 from society.metrics.compared_runs import latest, name_runs, open_run
+from society.metrics.dependence import builds_on_questions
 from society.metrics.method_labels import identify_method, label_methods
 from society.runs.records import DebateRecord, Question
 from society.runs.run import Run
@@ -38,11 +39,11 @@ class Group:
 
     @cached_property
     def shares_draws(self) -> bool:
-        """True if a repetition draws something for all its questions: trained weights, or a random graph."""
+        """True if a repetition draws something for all its questions: weights, memories, or a random graph."""
         if len(self.runs) == 1:
             return False
         first, *others = (expand(run.scenario) for run in self.runs)
-        if first.scenario.train is not None:
+        if first.scenario.train is not None or builds_on_questions(first):
             return True
         pairs = [pair for other in others for pair in zip(first.phases, other.phases, strict=True)]
         pairs = [pair for pair in pairs if "question" not in pair[0].occasions]  # each question has its own graph

@@ -168,8 +168,9 @@ def _describe_interval(found: MethodComparison) -> str:
         return f"Intervals: 95%, {plain}."
     both = "questions and repetitions as crossed random effects"
     if len(crossed) == len(found.methods):
-        return f"Intervals: 95%, {both}, as each repetition has its own random graph or weights."
-    return f"Intervals: 95%, {plain}; of {', '.join(crossed)}: {both}, as each repetition has its own graph or weights."
+        return f"Intervals: 95%, {both}, as each repetition has its own random graph, weights or memories."
+    why = "as each repetition has its own graph, weights or memories"
+    return f"Intervals: 95%, {plain}; of {', '.join(crossed)}: {both}, {why}."
 
 
 def _describe_tests(found: MethodComparison) -> list[str]:

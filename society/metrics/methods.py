@@ -10,8 +10,9 @@ from statistics import fmean
 
 from society.core.errors import InputError, NoCommonQuestionError
 from society.core.plain import count
-from society.metrics.compared_runs import count_expected
+from society.metrics.compared_runs import describe_unfinished
 from society.metrics.crossed import Estimate, Values, estimate_mean, estimate_share
+from society.metrics.dependence import describe_dependence
 from society.metrics.lost import Lost, count_lost
 from society.metrics.method_columns import ACCURACY, COLUMNS, measure_columns, measure_metric_columns
 from society.metrics.method_groups import Group, find_group, group_runs
@@ -111,7 +112,7 @@ def compare_methods(
     )
     tests = _test(groups, values, bool(baseline)) if known else ()
     left_out = len(frozenset().union(*asked)) - len(common)
-    notes = (*_left_out(groups, left_out, known), *_unfinished(groups), *_alike(methods))
+    notes = (*_left_out(groups, left_out, known), *_unfinished(groups), *_alike(methods), *_dependent(groups))
     name = groups[0].label if baseline else ""
     return MethodComparison(methods, tests, notes, chosen, len(shared) if known else len(common), name)
 
@@ -233,9 +234,14 @@ def _left_out(groups: Sequence[Group], left_out: int, known: bool) -> Iterator[s
 def _unfinished(groups: Sequence[Group]) -> Iterator[str]:
     for group in groups:
         for run, records in zip(group.runs, group.records, strict=True):
-            expected = count_expected(run)
-            if expected is not None and len(records) < expected:
-                yield f"{run.folder.name} is unfinished: {len(records):,} of {count(expected, 'debate')}."
+            if part := describe_unfinished(run, records[0].result.iteration, len(records)):
+                yield f"{run.folder.name} is unfinished: {part}."
+
+
+def _dependent(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield a note on each method whose debates build on each other."""
+    found = {group.label: describe_dependence(group.society) for group in groups}
+    yield from (f"{label}: {text}." for label, text in found.items() if text)
 
 
 def _alike(methods: Sequence[Method]) -> Iterator[str]:

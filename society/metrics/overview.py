@@ -15,7 +15,7 @@ from typing import Any
 from society.core.hidden_chars import reveal
 from society.core.plain import count, dollars, name_path, to_plain
 from society.core.types import Usage
-from society.metrics.compared_runs import count_expected
+from society.metrics.compared_runs import describe_unfinished
 from society.metrics.compute import write_tokens
 from society.metrics.dependence import describe_dependence
 from society.metrics.flips import describe_flips
@@ -200,19 +200,6 @@ def read_overview(run: Run) -> Overview:
     rest = (questions, metrics, unfinished, running, session, deleted, find_guarded(scenario, iterations))
     more = (describe_dependence(society), run.count_reused())
     return Overview(scenario.name, run.folder, summaries, iterations, several, *rest, *more)
-
-
-def describe_unfinished(run: Run, reached: int, debates: int) -> str:
-    """Return the part of a run that is finished, such as "6 of 40 debates"; "" if all is.
-
-    `reached` is the last evaluated iteration, in which `debates` have ended.
-    """
-    scenario, expected = run.scenario, count_expected(run)
-    wanted = scenario.train.iterations if scenario.train is not None else 0
-    if reached >= wanted and (expected is None or debates >= expected):
-        return ""
-    done = f"{debates:,} of {count(expected, 'debate')}" if expected is not None else count(debates, "debate")
-    return f"{done} of iteration {reached} of {wanted}" if wanted else done
 
 
 def _describe_truth(s: Summary) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from society.core.errors import InputError
 from society.core.plain import count, list_names, to_plain
 from society.metrics.budget import BudgetVerdict, weigh_against
-from society.metrics.compared_runs import count_expected, name_runs
+from society.metrics.compared_runs import count_expected, find_models, name_runs
 from society.metrics.comparison import compare
 from society.metrics.iterations import IterationScore, find_guarded, score_iterations
 from society.metrics.measure import read_diversity
@@ -213,8 +213,13 @@ def _latest(run: RunData) -> list[DebateRecord]:
 
 
 def _weigh(run: RunData, others: Sequence[RunData]) -> BudgetVerdict:
-    """Compare debating with voting at equal tokens; if the run has too few votes, with the votes of another run."""
-    return weigh_against(run.society, _latest(run), (_latest(other) for other in others if other is not run))
+    """Compare debating with voting at equal tokens.
+
+    If the run has too few votes, they are those of another run with no other models.
+    """
+    models = find_models(run.meta)
+    fitting = (other for other in others if other is not run and find_models(other.meta) <= models)
+    return weigh_against(run.society, _latest(run), ((other.name, _latest(other)) for other in fitting))
 
 
 def _list_facts(run: RunData) -> list[tuple[str, str]]:

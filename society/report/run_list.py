@@ -11,7 +11,7 @@ from society.core.errors import SocietyError
 from society.core.plain import to_plain
 from society.core.regular_files import read_stamp
 from society.metrics.accuracy import share_true
-from society.metrics.overview import describe_unfinished
+from society.metrics.compared_runs import describe_unfinished
 from society.report.rows import Json
 from society.runs.locking import is_running
 from society.runs.places import STORE, find_folders, find_store, is_run

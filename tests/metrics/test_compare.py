@@ -17,6 +17,7 @@ from society.core.plain import to_plain
 from society.metrics.compared_runs import name_runs
 from society.metrics.comparison import compare
 from society.metrics.comparison_tables import layout
+from society.metrics.methods import compare_methods
 from society.metrics.statistics import holm, mcnemar, questions_needed
 from society.runs.run import Run
 from society.scenario.models.scenario import Scenario
@@ -100,6 +101,19 @@ def test_an_unfinished_run_is_said_to_be(make: Make) -> None:
     assert found.notes[0] == "part is unfinished: 30 of 60 debates."
 
 
+def test_a_run_that_has_not_trained_to_its_end_is_said_to_be_unfinished(make: Make) -> None:
+    """All debates of iteration 0 are there, and those after the finetunings are not."""
+    whole, part = make("whole", 0.7), make("part", 0.5)
+    plain = json.loads(part.meta()["scenario"])
+    plain["train"] = {"iterations": 2, "learners": {"g": {"phases": ["vote"]}}}
+    with sqlite3.connect(part.folder / "store.sqlite") as db:
+        db.execute("UPDATE meta SET value = ? WHERE name = 'scenario'", (json.dumps(plain),))
+    db.close()
+    expected = "part is unfinished: 60 of 60 debates of iteration 0 of 2."
+    assert expected in compare([whole, part]).notes
+    assert expected in compare_methods([whole, part]).notes
+
+
 def test_a_failed_turn_gives_no_answer_and_is_not_said_to_count_as_wrong(make: Make) -> None:
     whole, part = make("whole", 0.7), make("part", 0.5)
     with sqlite3.connect(part.folder / "store.sqlite") as db:
@@ -173,6 +187,9 @@ def test_debating_is_weighed_against_voting(
     assert verdict.debating == sum(outcomes(debating)) / 60
     assert main(["compare", str(debating.folder), str(voting.folder)]) == 0
     assert f"debating: {verdict.sentence}" in capsys.readouterr().out
+    assert "for a vote over 9 independent answers of voting, " in verdict.sentence
+    other = compare([debating, make("other_model", 0.9, samples=3)]).budgets["debating"]
+    assert (other.available, other.difference) == (3, None)  # answers of another model are no votes of this society
     alone = compare([debating, make("few", 0.6)]).budgets["debating"]
     assert (alone.available, alone.difference) == (3, None)
 

@@ -20,10 +20,11 @@ from society.metrics.diversity import (
     embedding_dissimilarity,
     entropy,
     mean_of,
+    mean_over_questions,
     split_answers,
 )
 from society.metrics.iterations import run_iterations
-from society.metrics.likelihood import Score, cross_likelihood, score_responses, scorer
+from society.metrics.likelihood import Score, Scored, cross_likelihood, score_responses, scorer
 from society.metrics.measure import measure_diversity, read_diversity
 from society.retrieval.encoders import load_encoder
 from society.runs.run import Run
@@ -63,6 +64,14 @@ def test_mean_and_standard_error() -> None:
     assert math.isnan(mean_of([]).value)
 
 
+def test_values_of_one_question_are_not_independent() -> None:
+    """Four samples of each question add nothing if they are alike."""
+    values = [("q", 1.0), ("r", 2.0), ("s", 6.0)]
+    assert mean_over_questions(values * 4) == mean_over_questions(values) == mean_of([1.0, 2.0, 6.0])
+    scored = [Scored("a", {"a": -value}, 1, item) for item, value in values * 4]
+    assert cross_likelihood(scored).nll["a"]["a"] == mean_of([1.0, 2.0, 6.0])
+
+
 VECTORS = {"east": [2.0, 0.0], "north": [0.0, 3.0], "both": [1.0, 1.0], "nowhere": [0.0, 0.0]}
 
 
@@ -72,15 +81,19 @@ async def embed(texts: Sequence[str]) -> list[list[float]]:
 
 def test_embedding_dissimilarity() -> None:
     """Cosines 0, 1/sqrt 2, 1/sqrt 2 have the mean sqrt 2 / 3; a question with one response does not count."""
-    found = asyncio.run(embedding_dissimilarity([["east", "north", "both"], ["east", "east"], ["north"]], embed))
+    q, r, s = ("q", "Q"), ("r", "R"), ("s", "S")
+    texts = [(q, ["east", "north", "both"]), (r, ["east", "east"]), (s, ["north"])]
+    found = asyncio.run(embedding_dissimilarity(texts, embed))
     assert found.n == 2
     assert found.value == pytest.approx((1 - math.sqrt(2) / 3) / 2)
-    assert asyncio.run(embedding_dissimilarity([["east", "nowhere"]], embed)).value == 1.0
-    assert asyncio.run(embedding_dissimilarity([["east"]], embed)).n == 0
+    assert asyncio.run(embedding_dissimilarity([(q, ["east", "nowhere"])], embed)).value == 1.0
+    assert asyncio.run(embedding_dissimilarity([(q, ["east"])], embed)).n == 0
+    often = asyncio.run(embedding_dissimilarity([*texts, *texts[:2]], embed))
+    assert (often.n, often.value, often.error) == (2, found.value, found.error)  # samples are no further questions
 
 
-def said(agent: str, text: str) -> Turn:
-    return Turn(TurnId(0, "q", "talk", 1, agent), "", (ChatMessage("user", "hello"),), text, "x")
+def said(agent: str, text: str, item: str = "q") -> Turn:
+    return Turn(TurnId(0, item, "talk", 1, agent), "", (ChatMessage("user", "hello"),), text, "x")
 
 
 def model(**logprobs: float) -> Score:
@@ -93,7 +106,7 @@ def model(**logprobs: float) -> Score:
 
 def test_likelihood_and_divergence() -> None:
     """a says "xx" twice and "y" once. KL(a || b) is the mean of -1 + 3, -1 + 3 and -2 + 1: one."""
-    turns = [said("a", "xx"), said("a", "xx"), said("a", "y"), said("b", "y")]
+    turns = [said("a", "xx"), said("a", "xx", "r"), said("a", "y", "s"), said("b", "y")]
     models = {"a": model(xx=-1.0, y=-2.0), "b": model(xx=-3.0, y=-1.0), "base": model(xx=-2.0, y=-2.0)}
     found = cross_likelihood(asyncio.run(score_responses(turns, models)))
     assert found.nll["b"]["a"].value == pytest.approx((1.5 + 1.5 + 1) / 3)
@@ -238,8 +251,8 @@ def test_the_sentence_encoder_knows_meaning() -> None:
     vectors = asyncio.run(encode(texts))
     assert [len(vector) for vector in vectors] == [384] * 3
     assert math.hypot(*vectors[0]) == pytest.approx(1, abs=1e-5)
-    near = asyncio.run(embedding_dissimilarity([texts[:2]], encode)).value
-    far = asyncio.run(embedding_dissimilarity([texts[1:]], encode)).value
+    near = asyncio.run(embedding_dissimilarity([(("q", "Q"), texts[:2])], encode)).value
+    far = asyncio.run(embedding_dissimilarity([(("q", "Q"), texts[1:])], encode)).value
     assert near < 0.3 < 0.7 < far
 
 

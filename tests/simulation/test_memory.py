@@ -15,6 +15,8 @@ from society.cli import cli as main
 from society.core.errors import InputError, MissingExtraError
 from society.core.types import Turn
 from society.metrics.comparison import compare
+from society.metrics.method_groups import group_runs
+from society.metrics.methods import compare_methods
 from society.metrics.turn_count import plan_turns
 from society.planning.dry_run import dry_run, rough_count
 from society.planning.preflight import check
@@ -485,6 +487,10 @@ def test_the_summary_and_a_comparison_say_what_is_not_independent(changes: Spec,
     shown = str(Run(tmp_path / "a").summary())
     notes = " ".join(compare([tmp_path / "a", tmp_path / "b"]).notes)
     assert (remark in shown and f"a: {remark}" in notes) if remark else "build on" not in shown + notes
+    [group] = groups = group_runs([tmp_path / "a", tmp_path / "b"])
+    assert group.shares_draws == remark.startswith("questions")  # each repetition has its own memories
+    told = compare_methods(groups).notes
+    assert any(remark in note for note in told) if remark else not any("build on" in note for note in told)
 
 
 def test_the_estimated_number_of_turns_has_notes_ratings_and_reflections(tmp_path: Path) -> None:
