@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from society.core.types import Turn
+from society.metrics.accuracy import share_true
 from society.metrics.flips import Flips
 from society.metrics.influence import count_flows, measure_conformity
+from society.metrics.proportion import Proportion
 from society.metrics.rounds import RoundScore, has_truth
 from society.metrics.summary import count_agent_flips
 from society.pictures.figures import (
@@ -38,14 +41,15 @@ def agents_table(society: Society, records: Sequence[DebateRecord], scores: Sequ
     names = Names(society)
     for name in society.agents:
         turns = [turn for record in records for turn in record.every(name)]
-        seen = [score.agents[name] for score in scores if name in score.agents]
-        first = percent(seen[0]) if seen else ""
+        spoken = [(record, own) for record in records if (own := _speak(record, name))]
+        seen = [_share(spoken, place) for place in (0, -1)]
+        first = percent(seen[0]) if seen[0].n else ""
         row: list[Any] = [names.agent(name), first] if known else [names.agent(name)]
         if twice:
             moved = flips.get(name, Flips())
-            row += [percent(seen[-1]) if seen else "", moved.wrong_to_right, moved.right_to_wrong]
+            row += [percent(seen[-1]) if seen[-1].n else "", moved.wrong_to_right, moved.right_to_wrong]
             row += [moved.right_to_unread, moved.unread_to_right]
-        unreadable = sum(turn.answer is None and turn.status == "ok" for turn in turns)
+        unreadable = sum(turn.answer is None and turn.status == "ok" for _, own in spoken for turn in own)
         failed = sum(turn.status == "failed" for turn in turns)
         rows.append([*row, unreadable, failed, sum(turn.usage.generated_tokens for turn in turns)])
     note = "Changes from an agent's first to its last answer. " if twice else ""
@@ -54,6 +58,16 @@ def agents_table(society: Society, records: Sequence[DebateRecord], scores: Sequ
     return Table(
         "agents", "Accuracy by agent" if known else "Agents", note, [*columns, "unreadable", "failed", "tokens"], rows
     )
+
+
+def _speak(record: DebateRecord, agent: str) -> list[Turn]:
+    """Return the turns of an agent in which it gives an answer of its own."""
+    return [turn for turn in record.every(agent) if not record.helps(turn)]
+
+
+def _share(spoken: Sequence[tuple[DebateRecord, Sequence[Turn]]], place: int) -> Proportion:
+    """Return the share of right answers among these turns of an agent, one for each debate."""
+    return share_true((record.question, [record.right(turns[place])]) for record, turns in spoken if record.scored)
 
 
 def edges_table(society: Society, records: Sequence[DebateRecord]) -> Table | None:

@@ -119,7 +119,7 @@ def rounds_chart(society: Society, scores: Sequence[RoundScore]) -> Chart | None
         return None
     places = range(len(scores))
     series = [Series("vote", share_points(places, [score.vote for score in scores]))]
-    agents = list(scores[-1].agents)
+    agents = list(dict.fromkeys(name for score in scores for name in score.agents))
     if len(society.voters) > 1:
         series.append(Series("single answers", share_points(places, [score.answers for score in scores])))
     if 1 < len(agents) <= MAX_AGENTS:

@@ -15,6 +15,7 @@ from society.metrics.lost import count_lost
 from society.metrics.reported import report_metrics
 from society.metrics.rounds import score_rounds
 from society.metrics.tradeoff import first_answers
+from society.pictures.agent_figures import agents_table
 from society.results import Run
 from society.runs.records import load_records
 from society.scenario.expand import expand
@@ -81,6 +82,17 @@ def test_choices_of_a_moderator_are_neither_right_nor_unreadable(moderated: Run)
     silent = replace(record, turns=tuple(replace(turn, answer=None) for turn in record.turns))
     speaking = [turn for turn in record.turns if not record.helps(turn)]
     assert count_lost(expand(moderated.scenario), [silent]).unreadable == len(speaking) == 6
+
+
+def test_the_first_answer_of_an_agent_is_counted_in_whichever_round_it_comes(moderated: Run) -> None:
+    """In the first question, the second agent speaks in the third round only; in the other it speaks first and errs."""
+    society, (late, early) = expand(moderated.scenario), load_records(moderated)
+    first = early.first(["a-2"])[0]
+    assert [record.first(["a-2"])[0].id.round for record in (late, early)] == [3, 1]
+    early = replace(early, turns=tuple(replace(t, answer="7") if t is first else t for t in early.turns))
+    table = agents_table(society, [late, early], score_rounds(society, [late, early]))
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert (rows["a-2"]["first answer right"], rows["a-2"]["last answer right"]) == ("50.0%", "100.0%")
 
 
 def test_the_grades_of_a_judge_buy_no_votes(tmp_path: Path, scenario: Callable[..., Scenario]) -> None:
