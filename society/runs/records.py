@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from society.components.decisions.base import vote_of
 from society.components.decisions.counting import Majority
 from society.core.errors import RunFolderError
-from society.core.types import Ballot, Decision, Same, Turn, Usage
+from society.core.types import Ballot, Decision, Same, Turn, TurnId, Usage
 from society.runs.votes import read_ballots
 from society.scenario.expand import Society, expand
 from society.store.rows import ResultRow
@@ -266,9 +266,11 @@ def _list_earlier(record: DebateRecord, turns: Sequence[Turn]) -> Mapping[str, S
     """Return each voter's turns before its vote. A voter with several votes has none: its earlier answers are votes."""
     votes = Counter(turn.id.agent for turn in turns)
     single = [turn.id for turn in turns if votes[turn.id.agent] == 1]
-    return {
-        vote.agent: list(takewhile(lambda one, vote=vote: one.id != vote, record.of(vote.agent))) for vote in single
-    }
+    return {vote.agent: _turns_before(record, vote) for vote in single}
+
+
+def _turns_before(record: DebateRecord, vote: TurnId) -> list[Turn]:
+    return list(takewhile(lambda turn: turn.id != vote, record.of(vote.agent)))
 
 
 def vote_is_right(society: Society, record: DebateRecord, turns: Sequence[Turn], same: Same) -> bool:

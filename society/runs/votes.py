@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from society.runs.records import DebateRecord
     from society.scenario.expand import Society
 
+Step = tuple[int, int, int]
+"""Place of a phase in the order of a debate: block, repetition, phase of the block."""
+
 
 @dataclass(frozen=True, slots=True)
 class Support:
@@ -51,19 +54,18 @@ def count_votes(rule: DecisionRule, ballot: Ballot, record: DebateRecord) -> Sup
 def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRecord:
     """Return the record with each voter's turn of the last phase read as the decision rule reads it.
 
-    A ballot such as "B > C" thus counts as the answer that it puts first, in all figures about single answers.
+    A ballot such as "B > C" thus counts as the answer that it puts first, in all figures about single answers. In a
+    phase that is repeated, each repetition has the candidates that stood before it.
     """
     rule, last = society.scenario.decision, society.last_phase(_took_place(record))
     if type(rule).read_answer is DecisionRule.read_answer:
         return record
-    candidates, decided = _candidates(society, record, same), record.result.decision.answer
-    voting = frozenset(record.voters(society)) & frozenset(last.speakers)
-    turns = tuple(
-        replace(turn, answer=rule.read_answer(turn, candidates, decided))
-        if turn.id.phase == last.name and turn.id.agent in voting
-        else turn
-        for turn in record.turns
-    )
+    voting, decided = frozenset(record.voters(society)) & frozenset(last.speakers), record.result.decision.answer
+    ballots = [turn for turn in record.turns if turn.id.phase == last.name and turn.id.agent in voting]
+    steps = {turn.id: _step(society, turn) for turn in ballots}
+    candidates = {step: _candidates(society, record, same, step) for step in set(steps.values())}
+    read = {turn.id: rule.read_answer(turn, candidates[steps[turn.id]], decided) for turn in ballots}
+    turns = tuple(replace(turn, answer=read[turn.id]) if turn.id in read else turn for turn in record.turns)
     return replace(record, turns=turns, stored=record.as_stored.turns)
 
 
@@ -71,7 +73,9 @@ def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot
     """Return the ballot on which this debate was decided, without the weights of edges."""
     voters, result = record.voters(society), record.result
     seed = society.decision_seed(result.iteration, result.item, result.sample)
-    blank = Ballot([], dict.fromkeys(voters, ()), _candidates(society, record, same), same, seed)
+    last = society.last_phase(_took_place(record)).name
+    step = max((_step(society, turn) for turn in record.turns if turn.id.phase == last), default=None)
+    blank = Ballot([], dict.fromkeys(voters, ()), _candidates(society, record, same, step), same, seed)
     return fill_ballot(blank, record.as_stored)
 
 
@@ -82,11 +86,15 @@ def fill_ballot(ballot: Ballot, record: DebateRecord) -> Ballot:
     return replace(ballot, votes=votes, history=history)
 
 
-def _candidates(society: Society, record: DebateRecord, same: Same) -> tuple[str, ...]:
-    """Return the distinct answers that stood before the last phase, in the order first given."""
-    last = society.last_phase(_took_place(record))
-    speakers = {name for phase in society.phases[: last.index] for name in phase.speakers}
-    before = {turn.id.agent: turn for name in speakers for turn in record.of(name) if turn.id.phase != last.name}
+def _step(society: Society, turn: Turn) -> Step:
+    """Return the place of the phase of a turn."""
+    return society.place(turn.id.phase, turn.id.round)[:3]
+
+
+def _candidates(society: Society, record: DebateRecord, same: Same, step: Step | None) -> tuple[str, ...]:
+    """Return the distinct answers that stood before this step, or at the end, in the order first given."""
+    turns = [turn for turn in record.as_stored.turns if not record.helps(turn)]
+    before = {turn.id.agent: turn for turn in turns if step is None or _step(society, turn) < step}
     latest = [before[name] for name in society.agents if name in before]
     answers = [turn.answer for turn in latest if turn.answer is not None]
     return tuple(answers[members[0]] for members in group(answers, same))

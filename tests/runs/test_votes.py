@@ -38,6 +38,32 @@ decision: {kind: KIND}
 """
 
 
+REPEATED = """
+task: {kind: inline, items: [{question: Q1, gold: 3}], answer: {equal: numeric}}
+backends:
+  scripted:
+    kind: scripted
+    rules:
+      - {when: VOTE AGAIN, say: B}
+      - {when: VOTE, say: A}
+      - {when: a-1 HEARD, say: say 5}
+      - {when: a-1, say: say 3}
+      - {when: HEARD, say: say 7}
+      - {when: "", say: say 4}
+roles:
+  r: {prompt: "{{ name }}{% for m in heard %} HEARD{% endfor %} {{ question }}", memory: 0}
+  v:
+    prompt: "VOTE{% if own %} AGAIN{% endif %} {% for c in candidates %}{{ c.letter }}. {{ c.answer }} {% endfor %}"
+    memory: 0
+agents: {a: {count: 2, role: r}, v: {count: 2, role: v}}
+phases:
+  - {name: talk, agents: [a], topology: complete, reads: [v]}
+  - {name: vote, agents: [v], reads: [a]}
+repeat: [{phases: [talk, vote], times: 2}]
+decision: {kind: KIND}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -90,3 +116,17 @@ def test_ballots_are_answers_in_the_figures(
     assert found.unparsed == unread
     assert found.flips.total == 24
     assert found.ballots
+
+
+@pytest.mark.parametrize("kind", ["borda", "ranked", "approval"])
+def test_ballots_of_an_earlier_repetition_are_on_the_candidates_of_that_time(
+    scenario: Callable[..., Scenario], debates: Callable[..., list[DebateRecord]], kind: str
+) -> None:
+    """All vote for A of 3 and 4, and then for B of 5 and 7."""
+    text = REPEATED.replace("KIND", kind)
+    [record], society = debates(text), expand(scenario(text))
+    ballots = [(turn.id.round, turn.answer) for turn in record.turns if turn.id.phase == "vote"]
+    assert ballots == [(1, "3"), (1, "3"), (2, "7"), (2, "7")]
+    ballot = rebuild_ballot(society, record, sameness(society))
+    assert ballot.candidates == ("5", "7")
+    assert society.scenario.decision.decide(ballot) == record.result.decision
