@@ -75,7 +75,8 @@ def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot
     seed = society.decision_seed(result.iteration, result.item, result.sample)
     last = society.last_phase(_took_place(record)).name
     step = max((_step(society, turn) for turn in record.turns if turn.id.phase == last), default=None)
-    blank = Ballot([], dict.fromkeys(voters, ()), _candidates(society, record, same, step), same, seed)
+    candidates = _candidates(society, record, same, step)
+    blank = Ballot([], dict.fromkeys(voters, ()), candidates, same, seed, phase=last)
     return fill_ballot(blank, record.as_stored)
 
 

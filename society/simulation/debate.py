@@ -41,6 +41,8 @@ class Debate:
     """The earlier questions, where a controller uses them."""
     _steps: list[PhasePlan] = field(default_factory=list)
     """The phases that took place, in order; a repeated phase occurs several times."""
+    _last: PhasePlan | None = None
+    """The last phase whose condition held. Nobody may be left that speaks in it."""
     _left: set[str] = field(default_factory=set)
     """Agents that left by a leave rule: their last answers stand."""
     _removed: set[str] = field(default_factory=set)
@@ -80,9 +82,10 @@ class Debate:
             phase.spec.when, self.turns.state([self._standing()]), self.turns.place(phase, done + 1)
         ):
             return ""
+        self._last = phase
+        self.turns.candidates = candidates([*self._standing(removed=True).values()], self.turns.same)
         if not self._present(phase):
             return ""
-        self.turns.candidates = candidates([*self._standing(removed=True).values()], self.turns.same)
         self._steps.append(phase)
         self.turns.step = len(self._steps)
         self._waiting.clear()
@@ -302,6 +305,7 @@ class Debate:
             same=self.turns.same,
             seed=self.society.decision_seed(self.turns.iteration, self.turns.item.id, self.turns.sample),
             weights=_weights(self._read) if self.society.scenario.decision.reads_weights else {},
+            phase="" if self._last is None else self._last.name,
         )
         rule, place = self.society.scenario.decision, f"on the question {self.turns.item.id!r}"
         with faults_of(rule, "decide", place):

@@ -5,6 +5,7 @@ A prompt shows the candidates with letters from A:
     {% for c in candidates %}{{ c.letter }}. {{ c.answer }} {% endfor %}
 
 Letters are read from the reply: "A, C" approves two, "B > A > C" ranks three. Letters without a candidate are ignored.
+A voter without a turn in the last phase, such as an agent that left, votes for its last answer.
 """
 
 from __future__ import annotations
@@ -59,9 +60,14 @@ class _Voting(DecisionRule):
     def _paper(self, vote: Vote, ballot: Ballot) -> list[int]:
         """Return the indices of the candidates that the voter's last turn names.
 
-        With the policy `earlier`, the last turn of the same phase that names any counts.
+        With the policy `earlier`, the last turn of the same phase that names any counts. A voter whose last turn is of
+        an earlier phase votes for its last answer.
         """
         turns = ballot.history.get(vote.agent, ())
+        if turns and ballot.phase and turns[-1].id.phase != ballot.phase:
+            answer = self._settle(vote, ballot).answer
+            known = enumerate(ballot.candidates)
+            return [place for place, other in known if answer is not None and ballot.same(other, answer)][:1]
         voting = [turn for turn in reversed(turns) if turn.id.phase == turns[-1].id.phase]
         papers = [read_letters(turn.text, len(ballot.candidates)) for turn in voting]
         if self.policy(vote) == "earlier":
@@ -81,7 +87,8 @@ class _Voting(DecisionRule):
 
     def idle(self, facts: DecisionFacts) -> Reasons:
         if late := sorted(set(facts.turns) - facts.last):
-            return {"voters": f"{listing(late)} never votes: it does not speak in the last phase; let it vote there"}
+            why = "does not speak in the last phase, so its last answer is its vote"
+            return {"voters": f"{listing(late)} writes no ballot: it {why}; let it vote there"}
         return {}
 
     @abstractmethod

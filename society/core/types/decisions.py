@@ -74,7 +74,8 @@ class Ballot:
 
     `history` has every turn of each voter, in the order spoken. `candidates` are the distinct answers before the last
     phase, in the order of their first turn. `weights` has the sum of the weights of the edges along which others read
-    each voter, in the last round with edges; an agent that nobody read is missing.
+    each voter, in the last round with edges; an agent that nobody read is missing. `phase` is the name of the last
+    phase, in which ballots are written; "" if it is unknown.
     """
 
     votes: Sequence[Vote]
@@ -83,6 +84,7 @@ class Ballot:
     same: Same
     seed: int
     weights: Mapping[str, float] = field(default_factory=dict)
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
