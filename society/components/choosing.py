@@ -41,7 +41,7 @@ class Choose(Controller):
 
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         chosen = context.restored(graph)
-        readers = [name for name in context.speakers if name in graph]
+        readers = [name for name in context.speakers if name in chosen]
         heard = await asyncio.gather(*(self._choose(name, chosen, context) for name in readers))
         for reader, (offered, kept) in zip(readers, heard, strict=True):
             chosen.remove_edges_from([(sender, reader) for sender in offered if sender not in kept])
@@ -96,7 +96,7 @@ class Retain(Controller):
         if context.state is None:
             return graph
         kept = context.restored(graph)
-        shown = [name for name, turn in context.state.latest.items() if turn.is_shown]
+        shown = [name for name, turn in context.present.items() if turn.is_shown]
         turn = await context.ask(self.filter, options=number_options(shown))
         named = list(dict.fromkeys(shown[i] for i in read_numbers(turn.text, len(shown))))
         chosen = named[: self.most] or shown

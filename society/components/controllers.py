@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -50,7 +50,7 @@ class ControlContext:
     round: int
     """The number of the next round, from 1."""
     declared: nx.DiGraph[str]
-    """The phase's graph as it was last drawn, with the edges that controllers left out."""
+    """The last drawn graph, of the phase or of a controller with `redraws`, with the edges that were left out."""
     seed: int
     """A seed for this controller, question and round."""
     redraw: Callable[[int], nx.DiGraph[str]]
@@ -76,14 +76,23 @@ class ControlContext:
     """Weight of the edges without a weight of their own."""
     first: bool = True
     """Whether no controller before this one has left out edges in this round."""
+    left: Container[str] = ()
+    """Agents that left the debate by a leave rule: they have no more turns, and `ask` does not show their messages."""
+
+    @property
+    def present(self) -> Mapping[str, Turn]:
+        """The latest turns of the agents that did not leave the debate, in reading order; none before round 1."""
+        latest = {} if self.state is None else self.state.latest
+        return {name: turn for name, turn in latest.items() if name not in self.left}
 
     def restored(self, graph: nx.DiGraph[str]) -> nx.DiGraph[str]:
-        """Return a copy of the graph in which edges that earlier rounds left out are back.
+        """Return a copy of the graph in which edges that earlier rounds left out are back, without agents that left.
 
         Edges that another controller left out in this round stay out.
         """
-        kept = self.declared.subgraph([name for name in self.declared if name in graph]) if self.first else graph
-        return kept.copy()
+        kept = self.declared.copy() if self.first else graph.copy()
+        kept.remove_nodes_from([name for name in kept if name not in graph or name in self.left])
+        return kept
 
 
 class Controller(Component, ABC):
@@ -192,8 +201,8 @@ class Prune(Controller):
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         if context.state is None or context.round != self.after + 1:
             return graph
-        speakers = list(context.state.latest)
-        shown = [name for name in speakers if context.state.latest[name].is_shown]
+        speakers = list(context.present)
+        shown = [name for name, turn in context.present.items() if turn.is_shown]
         turn = await context.ask(self.ranker, options=number_options(shown))
         ranked = [shown[i] for i in read_numbers(turn.text, len(shown))]
         if not ranked:
@@ -243,7 +252,7 @@ class Bracket(Controller):
 
     async def next_graph(self, graph: nx.DiGraph[str], context: ControlContext) -> nx.DiGraph[str]:
         if context.state is not None and (context.round - 1) % self.rounds:
-            return graph
+            return _pairs(list(graph))  # with the edges that later controllers left out of the round before
         left = list(graph)
         if context.state is None:
             if self.shuffle:

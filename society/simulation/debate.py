@@ -235,6 +235,7 @@ class Debate:
             return drawn[-1].copy()
 
         asked = number - 1 if rounds else number
+        latest = tuple(name for name in rounds[-1] if name not in self._left) if rounds else ()
         first = True
         for i, controller in enumerate(phase.spec.controllers):
             context = ControlContext(
@@ -243,7 +244,7 @@ class Debate:
                 declared=drawn[-1],
                 seed=self.turns.seed(phase, number, f"controller {i}"),
                 redraw=redraw,
-                ask=partial(self.turns.ask, phase, asked, tuple(rounds[-1]) if rounds else ()),
+                ask=partial(self.turns.ask, phase, asked, latest),
                 leave=self._removed.add,
                 annotate=lambda turn, text: self.turns.speaker.store.annotate(turn.id, text),
                 speakers=phase.speakers,
@@ -252,12 +253,15 @@ class Debate:
                 earlier=self.earlier,
                 weight=phase.spec.edges.weight,
                 first=first,
+                left=self._left,
             )
             first = first and not controller.restores
             place = self.turns.place(phase, number)
             with faults_of(controller, "next_graph", place):
                 graph = await controller.next_graph(graph, context)
                 require_graph(graph, tuple(drawn[0]), may_drop=True)
+            if controller.redraws:
+                drawn.append(graph)
         return graph
 
     async def _moderated(self, phase: PhasePlan, numbers: range) -> Scope:
