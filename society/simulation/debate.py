@@ -21,7 +21,7 @@ from society.core.results import require_decision, require_graph
 from society.core.types import Ballot, Decision, Past, Turn
 from society.scenario.expand import Block, PhasePlan, Society
 from society.simulation.prompts import candidates
-from society.simulation.reading import RoundPlan, check_round, last_turns, plan_round
+from society.simulation.reading import RoundPlan, check_round, last_turns, order_turns, plan_round
 from society.simulation.rules import Scope, find_end, holds
 from society.simulation.turns import Turns
 
@@ -207,7 +207,7 @@ class Debate:
             silent = [name for name in plan.speakers if not self._may_speak(phase, number, name)]
             await self._run_rounds(phase, {number: plan}, silent)
         else:
-            for name in plan.speakers:
+            for name in order_turns(plan):
                 silent = [] if self._may_speak(phase, number, name) else [name]
                 await self._run_speaker(phase, name, {number: plan}, silent)
 
@@ -318,9 +318,10 @@ class Debate:
 
 
 def _weights(plan: RoundPlan | None) -> dict[str, float]:
-    """Return the sum of the weights of the edges from each agent to the speakers of a round."""
+    """Return the sum of the weights of the edges from each agent to the other speakers of a round."""
     found: dict[str, float] = {}
-    for edges in plan.edges.values() if plan is not None else ():
+    for reader, edges in plan.edges.items() if plan is not None else ():
         for edge in edges:
-            found[edge.sender] = found.get(edge.sender, 0.0) + edge.view.weight
+            if edge.sender != reader:  # `hear_own` shows an agent its own turns
+                found[edge.sender] = found.get(edge.sender, 0.0) + edge.view.weight
     return found

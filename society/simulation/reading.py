@@ -161,6 +161,11 @@ class Transcript:
         """Return all turns of an agent, including failed ones."""
         return [turn for _, _, turn in self.turns.get(agent, ())]
 
+    def turns_in_order(self, agents: Iterable[str]) -> list[Turn]:
+        """Return all turns of several agents by round, including failed ones; in a round, in the order of `agents`."""
+        entries = [entry for agent in agents for entry in self.turns.get(agent, ())]
+        return [turn for *_, turn in sorted(entries, key=lambda entry: entry[:2])]
+
     def last(self) -> TurnId:
         """Return the identity of a turn of the last round."""
         return max((spoken[-1] for spoken in self.turns.values()), key=lambda entry: entry[:2])[2].id
@@ -302,10 +307,28 @@ def check_round(plan: RoundPlan, phase: PhasePlan) -> None:
     """Raise `InputError` if agents wait for each other: edges read in the same round must not form a cycle."""
     import networkx as nx
 
-    waits = nx.DiGraph((e.sender, reader) for reader, edges in plan.edges.items() for e in edges if e.same_round)
+    waits = _waits(plan)
     if not nx.is_directed_acyclic_graph(waits):
         cycle = " -> ".join(u for u, _ in nx.find_cycle(waits))
         raise InputError(
             f"In phase {phase.name!r} agents wait for each other in a circle: {cycle}.",
             "Remove an edge: edges read in the same round (a topological schedule, `within`) must not form a cycle.",
         )
+
+
+def order_turns(plan: RoundPlan) -> tuple[str, ...]:
+    """Return the speakers in speaking order, but each after those whose turns of the same round it reads."""
+    import networkx as nx
+
+    place = {name: i for i, name in enumerate(plan.speakers)}
+    return tuple(nx.lexicographical_topological_sort(_waits(plan), key=place.__getitem__))
+
+
+def _waits(plan: RoundPlan) -> nx.DiGraph[str]:
+    """Return the graph of the speakers with the edges along which a reader waits for a turn of the same round."""
+    import networkx as nx
+
+    waits: nx.DiGraph[str] = nx.DiGraph()
+    waits.add_nodes_from(plan.speakers)
+    waits.add_edges_from((e.sender, reader) for reader, edges in plan.edges.items() for e in edges if e.same_round)
+    return waits

@@ -95,19 +95,22 @@ class Turns:
         place, agent, actor = f"{sender}>{reader.agent}", phase.agents[phase.spec.on_edges], phase.agents[reader.agent]
         ends = {"sender": messages[-1].sender, "reader": reader.agent}
         drafts: list[Turn] = []
-        replies = [turn for turn in self.transcript.turns_of(f"{agent.name}/{place}") if turn.is_shown]
-        for number in range(1, phase.spec.exchanges + 1):
-            last = "" if number == 1 else f"/{number}"
+        places = [place, *(f"{place}/{number}" for number in range(2, phase.spec.exchanges + 1))]
+        replies = [
+            turn for turn in self.transcript.turns_in_order(f"{agent.name}/{at}" for at in places) if turn.is_shown
+        ]
+        for number, at in enumerate(places, 1):
             heard = Delivery((*messages, *own), ())
-            turn = self.identify(phase, reader.round, f"{agent.name}/{place}{last}")
+            turn = self.identify(phase, reader.round, f"{agent.name}/{at}")
             replies.append(
                 await self.speak(phase, turn, agent, heard, heard.sources, own=replies, helping=True, more=ends)
             )
             said = as_messages(replies[-1:], agent.name)
             if number < phase.spec.exchanges:
                 heard = Delivery((*messages, *said), ())
-                turn = self.identify(phase, reader.round, f"{reader.agent}/{place}{last}")
+                turn = self.identify(phase, reader.round, f"{reader.agent}/{at}")
                 before = [*self.transcript.speaker_turns(reader.agent), *drafts]
+                before = [turn for turn in before if turn.is_shown]
                 drafts.append(await self.speak(phase, turn, actor, heard, heard.sources, own=before, helping=True))
                 own = as_messages(drafts[-1:], reader.agent) or own
         return [*as_messages(drafts[-1:], reader.agent), *said]
@@ -200,11 +203,15 @@ class Turns:
     ) -> Turn:
         """Return a helper's turn on the last turns of some agents, by default of all in the latest round.
 
-        `again`: the number of the turn among those of a round about the same agents, in the same order.
+        `again`: the number of the turn among those of a round about the same agents, in the same order. Turns that
+        another controller asked for are among these, too.
         """
-        heard = last_turns(self.transcript, about or latest)
-        whom = "/".join([name, *about[:1], *([] if again == 1 else [str(again)])])
-        turn, agent = self.identify(phase, number, whom), phase.agents[name]
+        heard, agent = last_turns(self.transcript, about or latest), phase.agents[name]
+        while True:
+            whom = "/".join([name, *about[:1], *([] if again == 1 else [str(again)])])
+            turn, again = self.identify(phase, number, whom), again + 1
+            if all(earlier.id != turn for earlier in self.transcript.turns_of(whom)):
+                break
         return await self.speak(phase, turn, agent, heard, heard.sources, helping=True, options=options)
 
     async def judge(self, name: str, about: str, judged: Mapping[str, Any], read: Callable[[str], str | None]) -> Turn:

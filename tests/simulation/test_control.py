@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -15,6 +17,7 @@ from society.scenario import load_with_warnings
 from society.scenario.expand import expand
 from society.scenario.models.scenario import Scenario
 from society.session import run
+from society.simulation.reading import order_turns, plan_round
 
 Play = Callable[..., list[DebateRecord]]
 Load = Callable[..., Scenario]
@@ -462,3 +465,145 @@ def test_agents_with_the_answer_of_most_keep_it(debates: Play, rules: str, speak
     [record] = debates(said(rules, rest))
     assert [agent for phase, _, agent in spoken(record) if phase == "debate"] == speaks_again
     assert len(record.result.decision.voters or "abc") == 3
+
+
+LEAVING = """
+phases:
+  - name: talk
+    agents: [a, b, c]
+    topology: complete
+    rounds: 3
+    leave: [{kind: says, pattern: "I leave"}]
+    controllers: [CONTROLLER]
+"""
+A_LEAVES = '[{when: "^judge|picks", say: "1"}, {when: "^a ", say: "I leave. It is 1."}, {say: "It is 2."}]'
+
+
+def test_an_agent_that_left_is_not_asked_whom_it_hears_and_not_offered(debates: Play) -> None:
+    text = said(A_LEAVES, LEAVING.replace("CONTROLLER", "{kind: choose, role: picker, most: 1}")).replace(
+        "roles:", 'roles:\n  picker: {prompt: "{{ name }} picks"}'
+    )
+    [record] = debates(text.replace("[a, b, c]", "[a, b, c, d]").replace("c: {", "d: {role: solver}, c: {"))
+    asked = [turn for turn in record.turns if turn.id.agent.endswith("/choice")]
+    assert {turn.id.agent for turn in asked} == {"b/choice", "c/choice", "d/choice"}
+    assert all(source.agent != "a" for turn in asked for source in turn.reads)
+    assert all(turn.reads for turn in record.turns if turn.id.agent == "b" and turn.id.round > 1)
+
+
+@pytest.mark.parametrize(
+    "controller", ["{kind: retain, filter: judge, most: 1}", "{kind: prune, ranker: judge, keep: 1, after: 1}"]
+)
+def test_the_message_of_an_agent_that_left_is_not_among_those_to_choose_from(debates: Play, controller: str) -> None:
+    [record] = debates(said(A_LEAVES, LEAVING.replace("CONTROLLER", controller)))
+    judge = next(turn for turn in record.turns if turn.id.agent == "judge")
+    assert [source.agent for source in judge.reads] == ["b", "c"]
+    assert ("talk", 2, "b") in spoken(record)  # it has message 1
+    assert not record.result.decision.voters or "a" in record.result.decision.voters
+
+
+def test_controllers_after_a_tournament_keep_to_its_pairs(debates: Play) -> None:
+    rest = """
+phases:
+  - name: cup
+    agents: [a, b, c, d]
+    topology: complete
+    rounds: 4
+    controllers: [{kind: bracket, judge: judge, rounds: 4}, {kind: drop, p: 0.5}]
+"""
+    text = said(AGREE, rest).replace("c: {", "d: {role: solver}, c: {").replace("limit: 1", "limit: 8")
+    pairs = {("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")}
+    reads = {
+        number: [
+            (source.agent, turn.id.agent)
+            for record in debates(text)
+            for turn in record.turns
+            if turn.id.round == number
+            for source in turn.reads
+        ]
+        for number in (2, 3, 4)
+    }
+    assert all(set(found) == pairs for found in reads.values())  # and what was dropped returns
+    assert all(len(found) < 8 * 4 for found in reads.values())
+
+
+def test_two_controllers_with_one_helper_have_turns_of_their_own(scenario: Load, tmp_path: Path) -> None:
+    rest = """
+phases:
+  - name: talk
+    agents: [a, b, c]
+    topology: complete
+    rounds: 2
+    controllers: [{kind: route, router: judge}, {kind: retain, filter: judge}]
+"""
+    rules = '[{when: "judge judges .a", say: "1"}, {when: "^judge", say: "a, b"}, {say: "The answer is 1."}]'
+    [record] = load_records(run(scenario(said(rules, rest)), tmp_path / "run"))
+    helping = {turn.id.agent: turn for turn in record.turns if turn.id.agent.startswith("judge")}
+    assert {agent: turn.text for agent, turn in helping.items()} == {"judge": "a, b", "judge/2": "1"}
+    assert [source.agent for source in helping["judge/2"].reads] == ["a", "b"]
+
+
+WITHIN = """
+phases:
+  - name: talk
+    agents: [a, b, c]
+    within: {kind: edges, edges: [[b, a], [c, b]]}
+    bind: {c: {when: [{kind: budget, turns: 2}]}}
+    rounds: 2
+"""
+
+
+def test_conditions_of_turns_and_edges_within_a_round_go_together(scenario: Load) -> None:
+    """Readers before their senders in the order of speaking come after these, and do not wait for ever."""
+    [phase] = expand(scenario(said(AGREE, WITHIN))).phases
+    plan = plan_round(phase, phase.graph(), 1, 0)
+    assert (plan.speakers, order_turns(plan)) == (("a", "b", "c"), ("c", "b", "a"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system has no alarms")
+def test_an_agent_with_a_condition_may_be_read_within_the_round(debates: Play) -> None:
+    previous = signal.signal(signal.SIGALRM, _fail)
+    signal.alarm(120)
+    try:
+        [record] = debates(said(AGREE, WITHIN))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+    assert [agent for _, number, agent in spoken(record) if number == 1] == ["a", "b"]
+    second = {turn.id.agent: turn for turn in record.turns if turn.id.round == 2}
+    assert [(source.agent, source.round) for source in second["a"].reads] == [("b", 2)]
+    assert [(source.agent, source.round) for source in second["b"].reads] == [("c", 2)]
+
+
+def _fail(number: int, frame: FrameType | None) -> None:
+    raise AssertionError("the debate does not end")
+
+
+VOTED = """
+task: {kind: arithmetic, form: a+b, limit: 1}
+backends: {scripted: {kind: scripted, rules: RULES}}
+roles:
+  solver: {prompt: "{{ name }} solves"}
+  voter: {prompt: "{{ name }} votes {% for c in candidates %}{{ c.letter }}. {{ c.answer }} {% endfor %}"}
+agents: {a: {role: solver}, b: {role: solver}, c: {role: solver}}
+phases:
+  - {name: talk, topology: complete, rounds: 2, leave: [{kind: says, pattern: "I leave"}]}
+  - {name: vote, bind: {a: {role: voter}, b: {role: voter}, c: {role: voter}}}
+decision: {kind: KIND}
+"""
+
+
+@pytest.mark.parametrize("kind", ["approval", "ranked", "borda"])
+def test_the_last_answer_of_an_agent_that_left_is_its_vote_on_candidates(debates: Play, kind: str) -> None:
+    """Letters in its reply, which is no ballot, do not count."""
+    rules = '[{when: "^b solves", say: "It is 2."}, {when: solves, say: "(B) I leave. It is 3."}, {say: "B"}]'
+    [record] = debates(VOTED.replace("RULES", rules).replace("KIND", kind))
+    assert ("vote", 1, "b") in spoken(record)
+    assert record.result.decision.answer == "3"
+    assert record.result.decision.support == pytest.approx(2 / 3)
+
+
+def test_answers_are_votes_where_all_left_before_the_vote(debates: Play) -> None:
+    rules = '[{when: "^b solves", say: "I leave. It is 2."}, {when: solves, say: "I leave. It is 3."}]'
+    [record] = debates(VOTED.replace("RULES", rules).replace("KIND", "approval"))
+    assert {phase for phase, _, _ in spoken(record)} == {"talk"}
+    assert record.result.decision.answer == "3"

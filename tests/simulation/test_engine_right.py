@@ -210,6 +210,19 @@ def test_agents_that_were_pruned_stay_silent_when_the_graph_is_drawn_anew() -> N
     assert set(_next(Resample(), pruned, declared)) == set(pruned)
 
 
+def test_restored_edges_have_one_order_where_few_agents_are_left() -> None:
+    """A part of a graph has its nodes in the order of a set, and `drop` draws in the order of edges."""
+    names = [f"t-{i}" for i in range(30)]
+    declared = Complete().graph(names, {}, 0)
+    context = ControlContext(_state(), 2, declared, 7, lambda seed: declared, _nobody)
+    restored = context.restored(Complete().graph(names[8:20][::-1], {}, 0))
+    assert list(restored) == names[8:20]
+
+
+async def _nobody(agent: str) -> Turn:
+    raise NotImplementedError
+
+
 CONTROLLED = """
 task: {{kind: arithmetic, form: a+b, limit: 4}}
 backends: {{scripted: {{kind: scripted, rules: [{{when: RANK, say: "[3, 2, 1]"}}, {{say: "It is 4."}}]}}}}

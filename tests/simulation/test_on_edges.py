@@ -143,6 +143,34 @@ def test_weights_are_shown_and_weigh_votes(tmp_path: Path) -> None:
     assert {r.decision.answer for r in Run(tmp_path / "even").results()} == {"7"}
 
 
+def test_an_agents_own_turns_do_not_weigh_its_vote(tmp_path: Path) -> None:
+    phase = {**WEIGHTED["phases"][0], "hear_own": True}
+    run({**WEIGHTED, "phases": [phase]}, tmp_path / "run", progress=False)
+    assert {r.decision.answer for r in Run(tmp_path / "run").results()} == {"3"}  # as without `hear_own`
+
+
+def test_the_agent_on_an_edge_remembers_all_its_replies_there(tmp_path: Path) -> None:
+    spec = changed(topology="chain", exchanges=2, rounds=4)
+    spec["backends"] = {"one": {"kind": "scripted", "rules": [{"choose": [f"It is {i}." for i in range(99)]}]}}
+    turns = turns_of(spec, tmp_path / "run")
+    for item in {item for item, _, _ in turns}:
+        names = ("cat/ann-1>ann-2", "cat/ann-1>ann-2/2")
+        replies = [turns[item, number, name].text for number in (2, 3) for name in names]
+        last = turns[item, 4, names[0]]
+        assert [m.content for m in last.messages if m.role == "assistant"] == replies
+
+
+def test_a_failed_turn_is_not_among_the_own_turns_of_a_draft(tmp_path: Path) -> None:
+    spec = changed(topology="chain", exchanges=2)
+    prompt = "{{ name }} {{ round }} {{ own | length }}"
+    spec["roles"] = {**spec["roles"], "solver": {"prompt": prompt}}
+    fails = {"when": "^ann-2 1", "fail": {"kind": "error", "rate": 1.0}}
+    spec["backends"] = {"one": {"kind": "scripted", "rules": [fails, {"say": "It is 3."}]}}
+    turns = turns_of(spec, tmp_path / "run")
+    drafts = [turn.messages[-1].content for (_, _, agent), turn in turns.items() if agent == "ann-2/ann-1>ann-2"]
+    assert drafts == ["ann-2 2 0"] * 2
+
+
 MISTAKES = [
     (changed(on_edges="dog"), "phases.talk.on_edges", "there is no agent 'dog'"),
     (changed(on_edges="ann"), "phases.talk.on_edges", "is a group"),
