@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from society.components.decisions.base import DecisionRule
 from society.components.faults import faults_of
 from society.components.stops import StopRule
 from society.components.tools.base import Tool
@@ -218,6 +219,12 @@ class Society:
             for phase in block.phases
             for number in range(1, phase.spec.rounds + 1)
         ]
+
+    @cached_property
+    def ballot_phase(self) -> str:
+        """Name of the phase in which voters write ballots, which the decision rule reads; "" without ballots."""
+        own = type(self.scenario.decision).read_answer is not DecisionRule.read_answer
+        return self.phases[-1].name if own else ""
 
     def last_phase(self, took_place: Container[str]) -> PhasePlan:
         """Return the last phase of a debate in which these phases took place."""

@@ -20,7 +20,6 @@ from society.components.faults import faults_of
 from society.core.results import require_decision, require_graph
 from society.core.types import Ballot, Decision, Past, Turn
 from society.scenario.expand import Block, PhasePlan, Society
-from society.simulation.prompts import candidates
 from society.simulation.reading import RoundPlan, check_round, last_turns, order_turns, plan_round
 from society.simulation.rules import Scope, find_end, holds
 from society.simulation.turns import Turns
@@ -83,7 +82,7 @@ class Debate:
         ):
             return ""
         self._last = phase
-        self.turns.candidates = candidates([*self._standing(removed=True).values()], self.turns.same)
+        self.turns.candidates = self.turns.find_candidates(self._spoke(removed=True))
         if not self._present(phase):
             return ""
         self._steps.append(phase)
@@ -110,11 +109,14 @@ class Debate:
             return phase.speakers
         return tuple(name for name in phase.speakers if name not in self._left and name not in self._removed)
 
-    def _standing(self, removed: bool = False) -> dict[str, Turn]:
-        """Return the last turn of each agent that spoke in a phase so far. `removed`: also of those taken out."""
+    def _standing(self) -> dict[str, Turn]:
+        """Return the last turn of each agent that spoke in a phase so far, without those that were taken out."""
+        return self.turns.latest(self._spoke())
+
+    def _spoke(self, removed: bool = False) -> list[str]:
+        """Return the agents that spoke in a phase so far, in their order. `removed`: also those taken out."""
         spoke = {name for phase in self._steps for name in phase.speakers}
-        names = [name for name in self.society.agents if name in spoke and (removed or name not in self._removed)]
-        return self.turns.latest(names)
+        return [name for name in self.society.agents if name in spoke and (removed or name not in self._removed)]
 
     def _plan(self, phase: PhasePlan, number: int, graph: nx.DiGraph[str] | None = None) -> RoundPlan:
         """Return the plan of a round over this graph, or over the phase's own graph, without absent agents."""

@@ -48,6 +48,8 @@ class Turns:
     """Number of phases that took place, the present one included."""
     candidates: tuple[str, ...] = ()
     """Distinct answers before the present phase."""
+    _ballots: dict[TurnId, Turn] = field(default_factory=dict)
+    """The ballots so far, each with its first choice as the answer."""
 
     def __post_init__(self) -> None:
         self.same: Same = guarded(self.task, self.task.same, f"on the question {self.item.id!r}")
@@ -168,6 +170,8 @@ class Turns:
         choices = choices or agent.role.choices
         done = await self.speaker.speak(turn, agent, chat, self.item, reads, choices, read, options, talk, recalls)
         self.transcript.add(self.step, turn.round, done, helping)
+        if turn.phase == self.society.ballot_phase and turn.agent in self.society.voters and not helping:
+            self._ballots[turn] = self._read_ballot(done, None)
         if agent.shows_thoughts and done.thought:
             self.transcript.open_thoughts.add(done.id)
         self.usage += done.usage
@@ -267,22 +271,39 @@ class Turns:
         )
 
     def latest(self, names: Iterable[str]) -> dict[str, Turn]:
-        """Return the last turn of each agent as a speaker, from this round or an earlier one."""
-        return {name: turn for name in names if (turn := self.transcript.last_speaker_turn(name)) is not None}
+        """Return the last turn of each agent as a speaker, from this round or an earlier one.
+
+        The answer of a ballot is its first choice.
+        """
+        found = {name: turn for name in names if (turn := self.transcript.last_speaker_turn(name)) is not None}
+        return {name: self._ballots.get(turn.id, turn) for name, turn in found.items()} if self._ballots else found
+
+    def find_candidates(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the distinct last answers of these agents, in the order first given. Ballots are no answers."""
+        ballots = self.society.ballot_phase
+        if not ballots:
+            return prompts.candidates([*self.latest(names).values()], self.same)
+        every = (self.transcript.speaker_turns(name) for name in names)
+        answers = ([turn for turn in turns if turn.id.phase != ballots] for turns in every)
+        return prompts.candidates([turns[-1] for turns in answers if turns], self.same)
 
     def final(self, names: Iterable[str], decision: Decision) -> dict[str, Turn]:
         """Return the last turns of these agents after the debate, with ballots read as the decision rule reads them."""
-        rule, place = self.society.scenario.decision, f"on the question {self.item.id!r}"
         last = self.society.last_phase(frozenset(turn.phase for turn in self.transcript.turn_ids()))
         voters = decision.voters or self.society.voters
 
         def read(turn: Turn) -> Turn:
             if turn.id.phase != last.name or turn.id.agent not in voters:
                 return turn
-            with faults_of(rule, "read_answer", place):
-                return replace(turn, answer=rule.read_answer(turn, self.candidates, decision.answer))
+            return self._read_ballot(turn, decision.answer)
 
         return {name: read(turn) for name, turn in self.latest(names).items()}
+
+    def _read_ballot(self, turn: Turn, decided: str | None) -> Turn:
+        """Return a turn of the last phase with the answer that the decision rule reads in it."""
+        rule = self.society.scenario.decision
+        with faults_of(rule, "read_answer", f"on the question {self.item.id!r}"):
+            return replace(turn, answer=rule.read_answer(turn, self.candidates, decided))
 
     def state(self, rounds: list[dict[str, Turn]], agent: str = "") -> RoundState:
         """Return the input of rules and controllers after these rounds. `agent`: whose turn a rule decides on."""

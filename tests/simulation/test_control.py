@@ -607,3 +607,30 @@ def test_answers_are_votes_where_all_left_before_the_vote(debates: Play) -> None
     [record] = debates(VOTED.replace("RULES", rules).replace("KIND", "approval"))
     assert {phase for phase, _, _ in spoken(record)} == {"talk"}
     assert record.result.decision.answer == "3"
+
+
+REVOTED = """
+task: {kind: inline, items: [{question: "Pick A. x B. y C. z D. w", gold: A}], answer: {equal: choice}}
+backends:
+  scripted: {kind: scripted, rules: [{when: votes, say: "B"}, {when: "^a", say: "It is (A)."}, {say: "It is (C)."}]}
+roles:
+  solver: {prompt: "{{ name }} solves {{ question }}"}
+  voter: {prompt: "{{ name }} votes {% for c in candidates %}{{ c.letter }}. {{ c.answer }} {% endfor %}"}
+agents: {a: {role: solver}, b: {role: solver}, juror: {role: voter}}
+phases: [{name: talk, agents: [a, b]}, {name: vote, agents: [juror]}]
+repeat: [{phases: [talk, vote], times: 3, until: UNTIL}]
+decision: {kind: approval}
+"""
+
+
+def test_ballots_of_an_earlier_repetition_are_no_candidates(debates: Play) -> None:
+    """The juror's "B" is a ballot for the second candidate, though B is a possible answer, too."""
+    [record] = debates(REVOTED.replace("UNTIL", "[{kind: consensus, share: 1}]"))
+    votes = [turn.messages[-1].content for turn in record.turns if turn.id.phase == "vote"]
+    assert votes == ["juror votes A. A B. C"] * 3
+    assert record.result.decision.answer == "C"
+
+
+def test_conditions_count_a_ballot_as_its_first_choice(debates: Play) -> None:
+    [record] = debates(REVOTED.replace("UNTIL", "[{kind: consensus, share: 0.6}]"))
+    assert [turn.id.round for turn in record.turns if turn.id.phase == "vote"] == [1]  # b and the juror agree on C
