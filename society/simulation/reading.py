@@ -154,7 +154,8 @@ class Transcript:
         """Return the turns that an agent has read, itself or in a summary."""
         found = {source for turn in self.turns_of(agent) for source in turn.reads}
         scribes = {source.agent for source in found if "/" in source.agent}
-        found.update(source for name in scribes for turn in self.turns_of(name) for source in turn.reads)
+        shown = [turn for name in scribes for turn in self.turns_of(name) if turn.id in found]
+        found.update(source for turn in shown for source in turn.reads)
         return found
 
     def turns_of(self, agent: str) -> list[Turn]:

@@ -55,19 +55,21 @@ class Turns:
         self.same: Same = guarded(self.task, self.task.same, f"on the question {self.item.id!r}")
 
     async def take(self, phase: PhasePlan, number: int, name: str, plan: RoundPlan) -> Turn:
-        """Return the agent's turn of this round; its last one if it reads nothing and the phase has `speak: heard`."""
+        """Return the agent's turn of this round; its last one if it reads no other and the phase has `speak: heard`."""
         turn = self.identify(phase, number, name)
         seed, step = self.society.scenario.seed, self.step
         delivery = deliver(plan.edges[name], self.transcript, phase, step, turn, self.same, seed)
         latest = self.transcript.last_speaker_turn(name)
-        if phase.spec.speak == "heard" and latest is not None and not delivery.sources:
+        heard = any(source.agent != name for source in delivery.sources)
+        if phase.spec.speak == "heard" and latest is not None and not heard:
             return latest
         if phase.spec.on_edges:
             delivery = await self._follow_edges(phase, turn, plan, delivery)
         summary, reads = "", delivery.sources
         if delivery.to_summarize:
             made = await self._summarize(phase, turn, delivery)
-            summary, reads = made.text, (*(m.source for m in delivery.messages), made.id)
+            summary = made.text if made.is_shown else ""
+            reads = tuple(message.source for message in delivery.messages) + ((made.id,) if made.is_shown else ())
         readers = plan.readers.get(name, ())
         return await self.speak(phase, turn, phase.agents[name], delivery, reads, summary=summary, readers=readers)
 

@@ -61,6 +61,36 @@ phases:
     assert reads(record, "b") == [[("two", "scribe/b", 1)], []]
 
 
+def test_a_summary_that_failed_leaves_its_messages_unread(debates: Play) -> None:
+    text = """
+roles:
+  talker: {prompt: "{{ name }} {{ summary }}{% for m in heard %}[{{ m.text }}]{% endfor %}"}
+  scribe: {prompt: "scribe {{ phase }}"}
+agents: {a: {role: talker}, b: {role: talker}, scribe: {role: scribe}}
+phases:
+  - {name: zero, agents: [a]}
+  - {name: one, agents: [b], reads: [a], summarizer: scribe, edges: {show: summary}}
+  - {name: two, agents: [a]}
+  - {name: three, agents: [b], reads: [a], summarizer: scribe, edges: {show: summary, unread: true}}
+  - {name: four, agents: [b], reads: [a], edges: {unread: true, window: 2}}
+"""
+    rules = '[{when: "^scribe three", fail: {kind: error, rate: 1.0}}, {say: "It is 4."}]'
+    [record] = debates(f"{TASK}backends: {{scripted: {{kind: scripted, rules: {rules}}}}}{text}")
+    assert reads(record, "b") == [[("one", "scribe/b", 1)], [], [("two", "a", 1)]]
+
+
+def test_own_messages_alone_are_no_reason_to_speak(debates: Play) -> None:
+    """With `speak: heard`, an agent that nobody speaks to is silent, though `hear_own` would show its own turn."""
+    text = """
+roles: {talker: {prompt: "{{ name }}{% for m in heard %}[{{ m.text }}]{% endfor %}"}}
+agents: {a: {role: talker}, b: {role: talker}}
+phases:
+  - {name: talk, topology: {kind: chain, directed: true}, rounds: 3, speak: heard, hear_own: true}
+"""
+    [record] = debates(TASK + text)
+    assert [len(record.of(name)) for name in "ab"] == [1, 3]
+
+
 @pytest.mark.parametrize(
     ("replies", "shown"),
     [
