@@ -114,7 +114,8 @@ class Matrix(Topology):
 
     kind: Literal["matrix"] = "matrix"
     rows: list[list[Annotated[int, Field(ge=0, le=1)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]]]
-    """Square matrix of 0, 1 or other weights, with one row and column per agent in order. The diagonal is 0."""
+    """Square matrix of 0, 1 or other weights, with one row and column per agent in order. The diagonal is 0. In a
+    matrix of 0 and 1 alone, 1 is an edge with the `weight` of the phase's `edges`."""
 
     def build(self, n: int, seed: int) -> nx.DiGraph[int]:
         size = f"rows: {n} lists of {n} numbers"
@@ -123,7 +124,7 @@ class Matrix(Topology):
             require(len(row) == n, "matrix", n, f"row {i} has {len(row)} columns", size, "rows", i)
             require(not row[i], "matrix", n, f"row {i} makes agent {i} read itself", "put 0 on the diagonal", "rows", i)
         graph = connect(n, ((i, j) for i, row in enumerate(self.rows) for j, cell in enumerate(row) if cell))
-        for i, j, data in graph.edges(data=True):
-            if self.rows[i][j] != 1:
-                data["weight"] = float(self.rows[i][j])
+        weighted = any(cell not in (0, 1) for row in self.rows for cell in row)
+        for i, j, data in graph.edges(data=True) if weighted else ():
+            data["weight"] = float(self.rows[i][j])
         return graph

@@ -69,8 +69,10 @@ class TrackRecord(Controller):
             best = sorted(senders, key=lambda name: -record[name])[: self.keep]
             for sender in senders:
                 if sender in best:
-                    data = changed.edges[sender, reader]
-                    data["weight"] = data.get("weight", context.weight) * record[sender]
+                    # A controller before this one may have kept the edge with its weight of the round before.
+                    drawn = context.declared if context.declared.has_edge(sender, reader) else changed
+                    weight = drawn.edges[sender, reader].get("weight", context.weight)
+                    changed.edges[sender, reader]["weight"] = weight * record[sender]
                 else:
                     changed.remove_edge(sender, reader)
         return changed

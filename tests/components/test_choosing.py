@@ -200,6 +200,18 @@ def test_the_record_multiplies_the_weight_that_the_phase_gives(tmp_path: Path) -
     assert all(f"<ann-2 {10 * (2 / 3)}>" in prompt for prompt in prompts), prompts
 
 
+def test_the_record_multiplies_a_weight_once_after_another_controller(tmp_path: Path) -> None:
+    """An edge that `drop` keeps has no weight of the round before."""
+    made = spec({"kind": "track_record"}, *RIGHT)
+    made["phases"][0]["rounds"] = 4
+    alone = play(made, tmp_path / "alone")
+    made["phases"][0]["controllers"].insert(0, {"kind": "drop", "p": 1e-9})
+    both = play(made, tmp_path / "both")
+    assert {place: turn.messages for place, turn in both.items()} == {
+        place: turn.messages for place, turn in alone.items()
+    }
+
+
 OVER = {"kind": "track_record", "over": "questions", "keep": 1}
 OPEN = {"kind": "inline", "items": ["Q1", "Q2", {"question": "Q3", "gold": "3"}], "answer": {"equal": "numeric"}}
 

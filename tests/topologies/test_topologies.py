@@ -304,6 +304,14 @@ def test_matrix_column_reads_row(cells: list[list[int]]) -> None:
     assert [[int(graph.has_edge(i, j)) for j in range(6)] for i in range(6)] == rows
 
 
+def test_a_weight_of_1_beside_other_weights_is_a_weight() -> None:
+    """The weight that a phase gives to its edges does not replace it."""
+    graph = build(Matrix(rows=[[0, 1, 0.5], [1, 0, 0], [0, 0, 0]]), 3)
+    assert graph.edges[0, 1]["weight"] == 1
+    assert graph.edges[0, 2]["weight"] == 0.5
+    assert not build(Matrix(rows=[[0, 1], [0, 0]]), 2).edges[0, 1]
+
+
 @pytest.mark.parametrize("suffix", ["graphml", "gexf"])
 @pytest.mark.parametrize("directed", [False, True])
 def test_a_file_returns_the_written_graph(tmp_path: Path, suffix: str, directed: bool) -> None:
