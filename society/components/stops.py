@@ -170,7 +170,7 @@ class Verdict(StopRule):
 
     def reached(self, state: RoundState) -> bool:
         turn = state.latest.get(self.agent)
-        if turn is None:
+        if turn is None or state.round not in (None, (turn.id.phase, turn.id.round)):
             return False
         return turn.answer is not None if self.says is None else matches(turn, self.says, state, "verdict")
 

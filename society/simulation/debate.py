@@ -188,7 +188,8 @@ class Debate:
             await self._run_round(phase, number, plan)
             rounds.append(self.turns.latest([*plan.reading, *(name for name in phase.speakers if name in self._left)]))
             self._let_leave(phase, plan.speakers, rounds, number)
-            if ended := find_end(phase.spec.stop, self.turns.state(rounds), self.turns.place(phase, number)):
+            state = self.turns.state(rounds, ended=(phase.name, number))
+            if ended := find_end(phase.spec.stop, state, self.turns.place(phase, number)):
                 return ended
         return ""
 
@@ -281,7 +282,8 @@ class Debate:
             await self.turns.take(phase, number, chosen, self._plan(phase, number))
             rounds.append(self.turns.latest(name for name in phase.speakers if name not in self._removed))
             self._let_leave(phase, [chosen], rounds, number)
-            if ended := find_end(phase.spec.stop, self.turns.state(rounds), self.turns.place(phase, number)):
+            state = self.turns.state(rounds, ended=(phase.name, number))
+            if ended := find_end(phase.spec.stop, state, self.turns.place(phase, number)):
                 return ended
         return ""
 

@@ -307,10 +307,13 @@ class Turns:
         with faults_of(rule, "read_answer", f"on the question {self.item.id!r}"):
             return replace(turn, answer=rule.read_answer(turn, self.candidates, decided))
 
-    def state(self, rounds: list[dict[str, Turn]], agent: str = "") -> RoundState:
-        """Return the input of rules and controllers after these rounds. `agent`: whose turn a rule decides on."""
+    def state(self, rounds: list[dict[str, Turn]], agent: str = "", ended: tuple[str, int] | None = None) -> RoundState:
+        """Return the input of rules and controllers after these rounds. `agent`: whose turn a rule decides on.
+
+        `ended`: phase and number of the last round, for stop rules.
+        """
         annotate, members = self.speaker.store.annotate, self.society.members
-        return RoundState(rounds, self.usage, self.count, self.same, annotate, members, agent)
+        return RoundState(rounds, self.usage, self.count, self.same, annotate, members, agent, ended)
 
     def identify(self, phase: PhasePlan, number: int, agent: str) -> TurnId:
         """Return the identity of an agent's turn in a round."""

@@ -634,3 +634,19 @@ def test_ballots_of_an_earlier_repetition_are_no_candidates(debates: Play) -> No
 def test_conditions_count_a_ballot_as_its_first_choice(debates: Play) -> None:
     [record] = debates(REVOTED.replace("UNTIL", "[{kind: consensus, share: 0.6}]"))
     assert [turn.id.round for turn in record.turns if turn.id.phase == "vote"] == [1]  # b and the juror agree on C
+
+
+@pytest.mark.parametrize("says", ["", ", says: 'is 1'"])
+def test_a_verdict_of_an_earlier_phase_ends_no_later_one(debates: Play, says: str) -> None:
+    rest = f"""
+phases:
+  - {{name: first, agents: [a, b, c]}}
+  - name: talk
+    agents: [a, b, c]
+    rounds: 3
+    stop: [{{kind: verdict, agent: c{says}}}]
+    bind: {{c: {{when: [{{kind: budget, turns: 5}}]}}}}
+"""
+    [record] = debates(said(AGREE, rest))
+    assert [number for phase, number, agent in spoken(record) if (phase, agent) == ("talk", "c")] == [2]
+    assert max(number for phase, number, _ in spoken(record) if phase == "talk") == 2

@@ -104,6 +104,8 @@ class RoundState:
     """Agents of each group, by its name."""
     agent: str = ""
     """The agent whose turn a condition decides on; "" for every other condition."""
+    round: tuple[str, int] | None = None
+    """Name of the phase and number of the round that just ended, for stop rules; None for other conditions."""
 
     def turns_of(self, names: Sequence[str]) -> Sequence[Turn]:
         """Return the latest turns of these agents or groups; of all agents if no name is given."""
