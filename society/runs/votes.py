@@ -93,8 +93,12 @@ def _step(society: Society, turn: Turn) -> Step:
 
 
 def _candidates(society: Society, record: DebateRecord, same: Same, step: Step | None) -> tuple[str, ...]:
-    """Return the distinct answers that stood before this step, or at the end, in the order first given."""
-    turns = [turn for turn in record.as_stored.turns if not record.helps(turn)]
+    """Return the distinct answers that stood before this step, or at the end, in the order first given.
+
+    Ballots are no answers.
+    """
+    ballots = society.ballot_phase
+    turns = [turn for turn in record.as_stored.turns if not record.helps(turn) and turn.id.phase != ballots]
     before = {turn.id.agent: turn for turn in turns if step is None or _step(society, turn) < step}
     latest = [before[name] for name in society.agents if name in before]
     answers = [turn.answer for turn in latest if turn.answer is not None]
