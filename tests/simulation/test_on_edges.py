@@ -127,7 +127,7 @@ WEIGHTED: Spec = {
 
 def first_vote(record: DebateRecord) -> Decision:
     society = expand(Scenario.from_dict(WEIGHTED))
-    return vote_on(society, record.first(society.voters), sameness(society))
+    return vote_on(society, record, record.first(society.voters), sameness(society))
 
 
 def test_weights_are_shown_and_weigh_votes(tmp_path: Path) -> None:
