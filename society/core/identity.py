@@ -19,6 +19,11 @@ def derive_seed(*identity: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
+def derive_decision_seed(seed: int, iteration: int, item: str, phase: str, sample: int) -> int:
+    """Return the seed with which the decision of a debate draws among tied answers. `phase`: the last one declared."""
+    return derive_seed(seed, iteration, item, phase, 0, "decision", sample)
+
+
 def turn_seed(seed: int, turn: TurnId) -> int:
     """Return the seed of one turn of a scenario with this seed."""
     return derive_seed(seed, turn.iteration, turn.item, turn.phase, turn.round, turn.agent, turn.sample)

@@ -13,7 +13,7 @@ from society.components.decisions.base import vote_of
 from society.components.decisions.counting import Majority
 from society.core.errors import RunFolderError
 from society.core.types import Ballot, Decision, Same, Turn, TurnId, Usage
-from society.runs.votes import read_ballots
+from society.runs.votes import read_ballots, seed_decision
 from society.scenario.expand import Society, expand
 from society.store.rows import ResultRow
 
@@ -257,8 +257,7 @@ def vote_on(society: Society, record: DebateRecord, turns: Sequence[Turn], same:
     votes = [vote_of(turn.id.agent, turn) for turn in turns]
     if not votes:
         return Decision(None, reason="nobody spoke")
-    result = record.result
-    seed = society.decision_seed(result.iteration, result.item, result.sample)
+    seed = seed_decision(society, record)
     return majority.decide(Ballot(votes, _list_earlier(record, turns), (), same, seed))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from society.answers import group
 from society.components.decisions.base import DecisionRule, vote_of
+from society.core.identity import derive_decision_seed
 from society.core.types import Ballot, Same, Turn
 
 if TYPE_CHECKING:
@@ -71,13 +72,19 @@ def read_ballots(society: Society, record: DebateRecord, same: Same) -> DebateRe
 
 def rebuild_ballot(society: Society, record: DebateRecord, same: Same) -> Ballot:
     """Return the ballot on which this debate was decided, without the weights of edges."""
-    voters, result = record.voters(society), record.result
-    seed = society.decision_seed(result.iteration, result.item, result.sample)
+    voters, seed = record.voters(society), seed_decision(society, record)
     last = society.last_phase(_took_place(record)).name
     step = max((_step(society, turn) for turn in record.turns if turn.id.phase == last), default=None)
     candidates = _candidates(society, record, same, step)
     blank = Ballot([], dict.fromkeys(voters, ()), candidates, same, seed, phase=last)
     return fill_ballot(blank, record.as_stored)
+
+
+def seed_decision(society: Society, record: DebateRecord) -> int:
+    """Return the seed with which this debate's decision draws among tied answers."""
+    result = record.result
+    place = (result.iteration, result.item, society.phases[-1].name, result.sample)
+    return derive_decision_seed(society.scenario.seed, *place)
 
 
 def fill_ballot(ballot: Ballot, record: DebateRecord) -> Ballot:

@@ -19,7 +19,6 @@ from society.components.decisions.base import DecisionRule
 from society.components.faults import faults_of
 from society.components.stops import StopRule
 from society.components.tools.base import Tool
-from society.core.identity import derive_seed
 from society.core.types import TemplateArgs, Thinking
 from society.scenario.binding import AgentPlan, bind, bind_all
 from society.scenario.drawing import Graphs, draw
@@ -231,10 +230,6 @@ class Society:
         if not self.may_skip:
             return self.phases[-1]
         return next((phase for phase in reversed(self.phases) if phase.name in took_place), self.phases[-1])
-
-    def decision_seed(self, iteration: int, item: str, sample: int) -> int:
-        """Return the seed with which the decision of a debate draws among tied answers."""
-        return derive_seed(self.scenario.seed, iteration, item, self.phases[-1].name, 0, "decision", sample)
 
     @cached_property
     def agents(self) -> dict[str, AgentPlan]:

@@ -311,7 +311,7 @@ class Debate:
             history={name: self.turns.transcript.speaker_turns(name) for name in voters},
             candidates=self.turns.candidates,
             same=self.turns.same,
-            seed=self.society.decision_seed(self.turns.iteration, self.turns.item.id, self.turns.sample),
+            seed=self.turns.decision_seed,
             weights=_weights(self._read) if self.society.scenario.decision.reads_weights else {},
             phase="" if self._last is None else self._last.name,
         )

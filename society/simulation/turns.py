@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from society.components.faults import faults_of, guarded
 from society.components.tools.toolbox import Toolbox, remembered
-from society.core.identity import derive_seed
+from society.core.identity import derive_decision_seed, derive_seed
 from society.core.moments import Moment
 from society.core.types import Decision, Item, Message, RoundState, Same, Turn, TurnId, Usage
 from society.scenario.binding import AgentPlan
@@ -323,6 +323,12 @@ class Turns:
         """Return the seed of a draw in a round, named by `what`."""
         seed = self.society.scenario.seed
         return derive_seed(seed, self.iteration, self.item.id, phase.name, number, what, self.sample)
+
+    @property
+    def decision_seed(self) -> int:
+        """The seed with which the decision draws among tied answers."""
+        last, seed = self.society.phases[-1].name, self.society.scenario.seed
+        return derive_decision_seed(seed, self.iteration, self.item.id, last, self.sample)
 
     def place(self, phase: PhasePlan, number: int) -> str:
         """Return the place of a round in words, for errors."""
