@@ -43,9 +43,10 @@ def name_runs(runs: Sequence[Run]) -> list[str]:
     return ["/".join(path[-depth:]) for path in paths]
 
 
-def find_models(meta: Mapping[str, str]) -> frozenset[str]:
-    """Return the hashes of the models that a run was made with, from its metadata; empty if they are unknown."""
-    return frozenset(read_json(meta, "models").values())
+def has_other_models(meta: Mapping[str, str], than: Mapping[str, str]) -> bool:
+    """Return whether a run has models that another has not, by the metadata of both. Unknown models are others."""
+    models = set(read_json(meta, "models").values())
+    return not models or not models <= set(read_json(than, "models").values())
 
 
 def count_expected(run: Run) -> int | None:

@@ -16,7 +16,7 @@ from society.metrics.budget import BudgetVerdict, weigh_against
 from society.metrics.compared_runs import (
     count_expected,
     describe_unfinished,
-    find_models,
+    has_other_models,
     latest,
     name_runs,
     open_run,
@@ -160,9 +160,10 @@ def _weigh(
     If these are too few, the votes are over those of the first run with enough, and with no other models.
     """
     found = {}
-    models = {name: find_models(run.meta()) for name, run in zip(names, runs, strict=True)}
+    facts = {name: run.meta() for name, run in zip(names, runs, strict=True)}
     for run, name, debates in zip(runs, names, records, strict=True):
-        pools = [(n, r) for n, r in zip(names, records, strict=True) if n != name and models[n] <= models[name]]
+        others = [(n, r) for n, r in zip(names, records, strict=True) if n != name]
+        pools = [(n, r) for n, r in others if not has_other_models(facts[n], facts[name])]
         if not any(turn.reads for record in with_truth(debates) for turn in record.turns):
             continue
         found[name] = weigh_against(expand(run.scenario), debates, pools)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from society.core.errors import InputError
 from society.core.plain import count, list_names, to_plain
 from society.metrics.budget import BudgetVerdict, weigh_against
-from society.metrics.compared_runs import count_expected, find_models, name_runs
+from society.metrics.compared_runs import count_expected, has_other_models, name_runs
 from society.metrics.comparison import compare
 from society.metrics.iterations import IterationScore, find_guarded, score_iterations
 from society.metrics.measure import read_diversity
@@ -217,8 +217,7 @@ def _weigh(run: RunData, others: Sequence[RunData]) -> BudgetVerdict:
 
     If the run has too few votes, they are those of another run with no other models.
     """
-    models = find_models(run.meta)
-    fitting = (other for other in others if other is not run and find_models(other.meta) <= models)
+    fitting = (other for other in others if other is not run and not has_other_models(other.meta, run.meta))
     return weigh_against(run.society, _latest(run), ((other.name, _latest(other)) for other in fitting))
 
 

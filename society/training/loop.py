@@ -114,13 +114,18 @@ class TrainingLoop:
         self._records[iteration] = self._history.add(records)
 
     def _drop_stale_evaluation(self, society: Society, iteration: int) -> None:
-        """Remove an evaluation that an earlier session stored and this one does not ask for, if the weights differ."""
+        """Remove an evaluation that an earlier session stored and this one does not ask for, if the weights differ.
+
+        A helper's turn, such as `scribe/b`, has no plan of its own: it fits if this session has its adapter.
+        """
         now = {
-            (phase.name, agent, plan.adapter and self.hashes.get(plan.adapter, plan.adapter))
+            (phase.name, agent): plan.adapter and self.hashes.get(plan.adapter, plan.adapter)
             for phase in society.phases
             for agent, plan in phase.agents.items()
         }
-        if not self.store.evaluated_with(iteration) <= now:
+        known = {None, *self.hashes.values()}
+        stored = self.store.evaluated_with(iteration)
+        if any(adapter not in known or now.get((phase, agent), adapter) != adapter for phase, agent, adapter in stored):
             self.store.remove_evaluation(iteration)
 
     def _watch(self, iteration: int) -> Alarm | None:

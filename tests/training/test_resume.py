@@ -135,6 +135,18 @@ def test_an_evaluation_of_the_same_weights_stays_if_it_is_not_asked_for_again(
     assert [*resumed.results()] == [*whole.results()]
 
 
+def test_turns_of_helpers_do_not_make_an_evaluation_stale(colours: Callable[..., Scenario], tmp_path: Path) -> None:
+    helped = (
+        'roles.reader={prompt: "{{ summary }} {{ question }}", choices: [red, green, blue]}',
+        "agents={painter: {count: 3, role: reader}, scribe: {role: critic}}",
+        "phases=[{name: debate, topology: complete, rounds: 2, summarizer: scribe, edges: {show: summary}}]",
+    )
+    done = run(colours(*helped), tmp_path / "run")
+    before = [*done.turns()]
+    assert any("/" in turn.id.agent for turn in before)
+    assert [*run(colours(*helped, "train.evaluate=[]"), tmp_path / "run", resume=True).turns()] == before
+
+
 def test_what_learned_from_the_same_rows_is_taken_up(
     colours: Callable[..., Scenario], whole: Run, tmp_path: Path
 ) -> None:
